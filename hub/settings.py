@@ -1,0 +1,58 @@
+"""Where the hub lives and how it behaves; the only reader of the environment besides the command line."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings of one hub, each from the environment as ``HUB_<NAME>`` or its default.
+
+    Folders are derived from ``home``; the key folder may lie elsewhere (a credential mount), because keys
+    must be outside every backup of the data that they open.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".hub"), description="where the hub keeps everything it writes")
+    keys: Path | None = Field(default=None, description="the key folder; HOME/keys unless set")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="an external PostgreSQL as its owner: postgresql://user:password@host:port/database",
+    )
+    agreements: Path | None = Field(default=None, description="the folder of agreements; the shipped one unless set")
+    origin: str = Field(default="hub.landkreis-peine.example/transfer-log", description="the log's C2SP origin")
+    lease_seconds: float = Field(default=300, gt=0, description="how long a step may be silent before another takes over")
+    part_rows: int = Field(default=100_000, ge=1, description="rows in one staged part")
+    free_bytes: int = Field(default=3_000_000_000, ge=0, description="free disk that `hub init` asks for")
+
+    @property
+    def root(self) -> Path:
+        """HUB_HOME as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def key_folder(self) -> Path:
+        """The folder of key files, mode 0700."""
+        return self.keys.expanduser().absolute() if self.keys else self.root / "keys"
+
+    @property
+    def data(self) -> Path:
+        """Sealed files: inbox, staging, outbox."""
+        return self.root / "data"
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded database's data folder."""
+        return self.root / "postgres"
+
+    @property
+    def run(self) -> Path:
+        """Process ids, locks and logs of running parts."""
+        return self.root / "run"
+
+    @property
+    def public(self) -> Path:
+        """What anybody may read: verification keys."""
+        return self.root / "public"

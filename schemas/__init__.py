@@ -1,0 +1,1 @@
+"""What is agreed: agreements and code lists as data, and the models that read them."""
