@@ -1,0 +1,1 @@
+"""PostgreSQL: what the hub remembers, how it is reached, and the embedded server."""
