@@ -1,0 +1,76 @@
+"""Staging: the door through which everything durable goes to the hub's disk and comes back.
+
+Rows, parcels and incoming files rest sealed (``hub.sealed``). What must survive a power cut is written under a
+name of its own, flushed, and then published under its final name (``hub.disk``).
+"""
+
+import io
+from pathlib import Path
+
+import polars as pl
+
+from hub.disk import discard, disk_errors, make_folder, publish, write_once
+from hub.errors import Corrupt
+from hub.sealed import SealedReader, SealedWriter
+
+__all__ = [
+    "SealedReader",
+    "SealedWriter",
+    "discard",
+    "disk_errors",
+    "make_folder",
+    "publish",
+    "read_bytes",
+    "read_frame",
+    "write_bytes",
+    "write_frame",
+    "write_once",
+]
+
+
+def write_bytes(path: Path, key: bytes, data: bytes) -> None:
+    """Seal ``data`` into the new file ``path`` under a key of 32 bytes; raises as ``SealedWriter`` does."""
+    with SealedWriter(path, key) as sink:
+        sink.write(data)
+
+
+def read_bytes(path: Path, key: bytes) -> bytes:
+    """Read a whole sealed file into memory; raises as ``SealedReader`` does."""
+    with SealedReader(path, key) as source:
+        return source.read()
+
+
+def write_frame(path: Path, key: bytes, frame: pl.DataFrame) -> None:
+    """Seal one part of rows as Arrow IPC with LZ4; ``path`` must not exist.
+
+    The Arrow bytes are made in memory first: an exception that passes through Polars loses its kind.
+    """
+    arrow = io.BytesIO()
+    try:
+        frame.write_ipc(arrow, compression="lz4")
+    except (pl.exceptions.PolarsError, OSError):
+        raise Corrupt(
+            code="staging.frame",
+            message=f"expected rows that Arrow can hold for {path.name}, found others",
+            remedy="Report this as a defect of the hub; the submission stays where it is.",
+        ) from None
+    with SealedWriter(path, key) as sink, arrow.getbuffer() as whole:
+        sink.write(whole)
+
+
+def read_frame(path: Path, key: bytes) -> pl.DataFrame:
+    """Read back what ``write_frame`` sealed, equal in values, order and types.
+
+    Raises:
+        Corrupt: ``staging.damaged`` when the file is not the one sealed under this key, ``staging.frame``
+            when it is, but holds no rows.
+    """
+    arrow = io.BytesIO(read_bytes(path, key))
+    try:
+        return pl.read_ipc(arrow)
+    except (pl.exceptions.PolarsError, OSError, ValueError):
+        raise Corrupt(
+            code="staging.frame",
+            message=f"expected rows in {path.name}, found other content",
+            remedy="Report this as a defect of the hub; the submission stays where it is.",
+        ) from None
