@@ -1,0 +1,117 @@
+"""A step's lease on a submission, with a fence.
+
+Every taker raises the submission's fence by one and names it in each of its commits; a slow orphan that
+wakes up beside its retry finds a higher fence and can write nothing more. A lease ends by time, or at once
+when its holder was a process of this very machine that is gone.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from hub.database.models import Submission
+from hub.errors import Refused, Transient
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on one submission until the fence is raised."""
+
+    submission: str
+    fence: int
+
+
+@cache
+def _place() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _started(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else fields[18]
+
+
+def holder() -> str:
+    """Name this process: machine boot, process-id space, process id and start."""
+    return f"{_place()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_gone(name: str) -> bool:
+    """Tell whether a holder was a process of this machine that no longer lives."""
+    place, pid, started = name.rsplit("/", 2)
+    return place == _place() and _started(int(pid)) != started
+
+
+def claim(session: Session, submission: str, seconds: float) -> Lease:
+    """Take the lease on a submission, raising its fence.
+
+    Raises:
+        Refused: ``submission.unknown``.
+        Transient: ``lease.held`` while another process works on it.
+    """
+    row = session.scalar(select(Submission).where(Submission.id == submission).with_for_update())
+    if row is None:
+        raise Refused(
+            "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
+        )
+    now = session.scalar(text("SELECT clock_timestamp()"))
+    held = row.lease_until is not None and row.lease_until > now and row.lease_holder is not None
+    if held and row.lease_holder and not is_gone(row.lease_holder):
+        raise Transient(
+            "lease.held",
+            f"another process works on {submission} until {row.lease_until:%H:%M:%S} UTC at most",
+            "wait for it, or try again later",
+        )
+    row.fence += 1
+    row.lease_holder = holder()
+    session.execute(
+        text(
+            "UPDATE hub.submission SET lease_until = clock_timestamp() + make_interval(secs => :s) WHERE id = :id"
+        ),
+        {"s": seconds, "id": submission},
+    )
+    return Lease(submission, row.fence)
+
+
+def hold(session: Session, lease: Lease) -> Submission:
+    """Lock the submission for this transaction and make sure that the lease is still ours.
+
+    Raises:
+        Transient: ``lease.lost`` when another process has taken over.
+    """
+    row = session.scalar(select(Submission).where(Submission.id == lease.submission).with_for_update())
+    if row is None or row.fence != lease.fence:
+        raise Transient(
+            "lease.lost",
+            f"another process has taken over {lease.submission}",
+            "nothing to do: the other one goes on",
+        )
+    return row
+
+
+def renew(session: Session, lease: Lease, seconds: float) -> None:
+    """Say that the holder still works; long steps do so after every part."""
+    hold(session, lease)
+    session.execute(
+        text(
+            "UPDATE hub.submission SET lease_until = clock_timestamp() + make_interval(secs => :s) WHERE id = :id"
+        ),
+        {"s": seconds, "id": lease.submission},
+    )
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the lease back, if it is still ours."""
+    row = session.scalar(select(Submission).where(Submission.id == lease.submission).with_for_update())
+    if row is not None and row.fence == lease.fence:
+        row.lease_holder = None
+        row.lease_until = None

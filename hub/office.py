@@ -1,0 +1,95 @@
+"""The office: everything that the steps of an exchange stand on, handed down once from hub.runtime."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import polars as pl
+from schemas.agreement import Agreement
+
+from hub.database.session import Database
+from hub.keys import KeyRing
+from hub.settings import Settings
+
+
+class Batch(Protocol):
+    """Some rows as read: ``frame`` (place and one text column per field) and ``faults`` (unreadable rows)."""
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """Place (UInt32) and one text column per field of the agreement."""
+
+    @property
+    def faults(self) -> pl.DataFrame:
+        """Place, column (or null) and code of rows that could not be read."""
+
+
+class Reader(Protocol):
+    """A file being read exactly, batch by batch."""
+
+    notices: list[str]
+    sheet: str | None
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """Where each field stands in the file: field name to position from 0."""
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the rows in file order; raises Refused where the file as a whole cannot be taken."""
+
+
+class Formats(Protocol):
+    """The foreign formats, as connectors.formats knows them."""
+
+    def open_reader(
+        self, source: BinaryIO, *, size: int, agreement: Agreement, batch_rows: int = ...
+    ) -> Reader:
+        """Recognise the format of a file and read its header."""
+
+    def write_parcel(self, frames: Iterator[pl.DataFrame], sink: BinaryIO, agreement: Agreement) -> None:
+        """Write the released rows as the recipient wants them."""
+
+    def suffix(self, agreement: Agreement) -> str:
+        """Name the file suffix of a parcel."""
+
+
+class Route(Protocol):
+    """A way to one kind of recipient. Sending is idempotent by the parcel's name."""
+
+    def send(self, recipient: str, name: str, sealed: Path) -> None:
+        """Bring a sealed parcel to its recipient; done already means done."""
+
+    def take_back(self, recipient: str, name: str) -> None:
+        """Remove a parcel that was never released to its recipient."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """What the steps stand on: settings, database, keys, formats, and the route to recipients."""
+
+    settings: Settings
+    database: Database
+    ring: KeyRing
+    formats: Formats
+    route: Route
+
+    @property
+    def inbox(self) -> Path:
+        """Sealed files as they arrived."""
+        return self.settings.data / "inbox"
+
+    @property
+    def staging(self) -> Path:
+        """Sealed parts between two steps, one folder per submission."""
+        return self.settings.data / "staging"
+
+    @property
+    def reports(self) -> Path:
+        """Sealed findings, from which validation reports are written."""
+        return self.settings.data / "reports"
+
+    @property
+    def delivered(self) -> Path:
+        """Sealed row MACs of what each agreement has delivered."""
+        return self.settings.data / "delivered"
