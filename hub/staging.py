@@ -1,7 +1,7 @@
 """Staging: the door through which everything durable goes to the hub's disk and comes back.
 
-Rows, parcels and incoming files rest sealed (``hub.sealed``). What must survive a power cut is written under a
-name of its own, flushed, and then published under its final name (``hub.disk``).
+Rows, parcels and incoming files rest sealed (``hub.sealed``). What must survive a power cut is written under
+a name of its own, flushed, and then published under its final name (``hub.disk``).
 """
 
 import io
