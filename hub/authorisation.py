@@ -1,0 +1,108 @@
+"""Authorisation: the decision, row by row, whether a row may leave, on exactly one legal basis.
+
+The statute that the agreement names allows every valid row; a consent allows the rows of the persons who have
+given one that is valid now. What has been delivered before is not delivered again. The result is the
+Clearance (Freigabe); no later step runs without one.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from psycopg import Connection
+
+from hub import consent, delivered, minimisation, persons
+from hub.delivered import Register
+from hub.office import Office
+from hub.states import Fate
+from hub.tally import Tally
+from schemas.agreement import Agreement, ConsentBasis
+
+FATES = pl.Enum([fate.value for fate in Fate])
+CODES = (None, "person.unknown", "delivery.already_delivered", *consent.CODES[1:])
+PERSON_UNKNOWN, ALREADY_DELIVERED = 1, 2
+_OF_CONSENT = np.array([0, *range(3, len(CODES))], dtype=np.int32)  # consent.CODES to CODES
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The decisions on a part: ``frame`` has place, fate, code, and the person as two 64-bit words."""
+
+    frame: pl.DataFrame
+    macs: NDArray[np.uint8]
+
+
+def decide(
+    connection: Connection,
+    office: Office,
+    agreement: Agreement,
+    register: Register,
+    rows: pl.DataFrame,
+    at: datetime,
+) -> Decisions:
+    """Decide on the rows of a part (place and canonical fields) at an instant."""
+    verdicts = np.zeros(rows.height, dtype=np.int32)
+    ids = np.zeros((rows.height, 16), dtype=np.uint8)
+    if agreement.person is not None:
+        macs = persons.number_macs(office.ring, agreement.person.space, rows[agreement.person.number])
+        ids, known = persons.find(connection, agreement.person.space, macs)
+        verdicts[~known] = PERSON_UNKNOWN
+        if isinstance(agreement.legal_basis, ConsentBasis):
+            answers = _OF_CONSENT[consent.decide(connection, agreement, ids[known], at)]
+            verdicts[known] = answers
+    contents = delivered.row_macs(
+        office, agreement, rows.select(agreement.delivery.key), minimisation.content(rows, agreement, ids)
+    )
+    repeated = (verdicts == 0) & delivered.known(register, contents)
+    verdicts[repeated] = ALREADY_DELIVERED
+    fates = np.full(rows.height, Fate.WITHHELD.value, dtype=object)
+    fates[verdicts == 0] = Fate.DELIVERED.value
+    fates[repeated] = Fate.ALREADY_DELIVERED.value
+    words = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
+    frame = pl.DataFrame(
+        {
+            "place": rows["place"],
+            "fate": pl.Series(fates.tolist(), dtype=FATES),
+            "code": pl.Series(verdicts).replace_strict(
+                list(range(len(CODES))), list(CODES), return_dtype=pl.Categorical
+            ),
+            "person_high": words[:, 0],
+            "person_low": words[:, 1],
+        }
+    )
+    return Decisions(frame, contents)
+
+
+def count(decisions: pl.DataFrame, tally: Tally) -> None:
+    """Add the decisions on a part to a submission's tally."""
+    for fate, code, rows in decisions.group_by("fate", "code").len().rows():
+        if fate == Fate.DELIVERED.value:
+            tally.delivered += rows
+        else:
+            tally.add(Fate(fate), code, rows)
+
+
+def person_ids(decisions: pl.DataFrame) -> NDArray[np.uint8]:
+    """Give the persons of decisions as ids of shape (n, 16)."""
+    words = decisions.select("person_high", "person_low").to_numpy(order="c")
+    return np.ascontiguousarray(words, dtype="<u8").view(np.uint8).reshape(-1, 16)
+
+
+class Digest:
+    """The running digest over all decisions, by which a Clearance is frozen."""
+
+    def __init__(self, agreement: Agreement) -> None:
+        self._hash = hashlib.sha256(agreement.digest.encode())
+
+    def add(self, decisions: pl.DataFrame) -> None:
+        """Take in the decisions of the next part."""
+        self._hash.update(decisions["place"].to_numpy().astype("<u4").tobytes())
+        self._hash.update(decisions["fate"].to_physical().to_numpy().astype("u1").tobytes())
+        self._hash.update(person_ids(decisions).tobytes())
+
+    def hexdigest(self) -> str:
+        """Give the digest in hex."""
+        return self._hash.hexdigest()

@@ -1,0 +1,153 @@
+"""A case (Akte): one submission in the hands of one step, under its lease."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from hub import lease as leases
+from hub import registry, staging
+from hub.database.models import PayloadKey, StepResult, Submission
+from hub.errors import Corrupt
+from hub.lease import Lease
+from hub.office import Office
+from schemas.agreement import Agreement
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an earlier step left."""
+
+    folder: Path
+    parts: int
+    facts: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a step knows of its submission; ``key`` opens the submission's sealed files."""
+
+    office: Office
+    lease: Lease
+    agreement: Agreement
+    key: bytes = field(repr=False)
+    sha256: str
+    bytes: int
+    created_at: datetime
+
+    @property
+    def submission(self) -> str:
+        """The submission's id."""
+        return self.lease.submission
+
+    @property
+    def inbox_file(self) -> Path:
+        """The sealed file as it arrived."""
+        return self.office.inbox / f"{self.submission}.sealed"
+
+    def result(self, step: str) -> Result:
+        """Give what a finished step of this submission left."""
+        with self.office.database.transaction() as session:
+            row = session.get(StepResult, (self.submission, step))
+            if row is None:
+                raise Corrupt(
+                    "step.missing",
+                    f"{self.submission} is past the step {step}, which left no result",
+                    "restore the database and HUB_HOME/data from the same moment",
+                )
+            folder = folder_of(self.office, self.submission) / f"{step}-{row.fence}"
+            return Result(folder, row.parts, dict(row.facts), row.seconds)
+
+    def parts(self, result: Result, kind: str) -> Iterator[pl.DataFrame]:
+        """Open a step's sealed parts one by one."""
+        for number in range(1, result.parts + 1):
+            yield staging.read_frame(result.folder / part_name(number, kind), self.key)
+
+
+class Step:
+    """A step at work: it writes sealed parts into a folder of its own, and its result with its commit."""
+
+    def __init__(self, case: Case, name: str) -> None:
+        self.case = case
+        self.name = name
+        self.folder = folder_of(case.office, case.submission) / f"{name}-{case.lease.fence}"
+        self.parts = 0
+        self._began = self._renewed = time.monotonic()
+
+    def write(self, **frames: pl.DataFrame) -> None:
+        """Seal the frames of the next part, each under its kind, and keep the lease alive."""
+        self.parts += 1
+        for kind, frame in frames.items():
+            staging.write_frame(self.folder / part_name(self.parts, kind), self.case.key, frame)
+        seconds = self.case.office.settings.lease_seconds
+        if time.monotonic() - self._renewed > seconds / 3:
+            with self.case.office.database.transaction() as session:
+                leases.renew(session, self.case.lease, seconds)
+            self._renewed = time.monotonic()
+
+    def finish(self, session: Session, facts: Mapping[str, Any]) -> Submission:
+        """Lock the submission under the lease and note the step's result; the caller commits."""
+        row = leases.hold(session, self.case.lease)
+        values = {
+            "fence": self.case.lease.fence,
+            "parts": self.parts,
+            "facts": dict(facts),
+            "seconds": round(time.monotonic() - self._began, 3),
+            "finished_at": now(session),
+        }
+        session.execute(
+            insert(StepResult)
+            .values(submission=self.case.submission, step=self.name, **values)
+            .on_conflict_do_update(index_elements=["submission", "step"], set_=values)
+        )
+        return row
+
+
+@contextmanager
+def at_work(case: Case, name: str) -> Iterator[Step]:
+    """Give a step its folder. What an earlier, dead attempt left in folders nobody refers to is removed."""
+    step = Step(case, name)
+    staging.make_folder(step.folder.parent)
+    staging.make_folder(step.folder)
+    yield step
+
+
+def open_case(office: Office, lease: Lease) -> Case:
+    """Open the case of a leased submission: its agreement as filed, and its key."""
+    with office.database.transaction() as session:
+        row = leases.hold(session, lease)
+        agreement = registry.version(session, row.agreement, row.agreement_version)
+        wrapped = session.get(PayloadKey, row.id)
+        if wrapped is None:
+            raise Corrupt(
+                "keys.shredded",
+                f"the payload of {row.id} has been deleted",
+                "nothing: its retention has ended",
+            )
+        key = office.ring.unwrap(wrapped.wrapped, f"payload/{row.id}")
+        return Case(office, lease, agreement, key, row.sha256, row.bytes, row.created_at)
+
+
+def folder_of(office: Office, submission: str) -> Path:
+    """Name the folder of a submission's staged parts."""
+    return office.staging / submission
+
+
+def part_name(number: int, kind: str) -> str:
+    """Name a sealed part."""
+    return f"{number:05d}.{kind}"
+
+
+def now(session: Session) -> datetime:
+    """Give the database's clock: the one clock that all processes share."""
+    instant: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return instant.astimezone(UTC)

@@ -1,0 +1,221 @@
+"""Delivery: gate, intent, a last look at consents, and the sending; in this order, each durable before the next.
+
+The moment of sending is one transaction. It holds back every change of consents, looks once more for
+withdrawals and for other deliveries of the same agreement, brings the parcel to its recipient and notes that
+it did; killed in between, the same parcel is sent again under the same name, which its route takes as done.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from io import RawIOBase
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import polars as pl
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from hub import authorisation, consent, delivered, egress, lease, logbook, registry, staging
+from hub.case import Case, Result, Step, now
+from hub.database.models import Clearance, DeliveredRows, Parcel, Submission
+from hub.database.session import raw
+from hub.errors import Corrupt, Refused
+from hub.ledger.entry import Parcel as ParcelDigest
+from hub.states import Fate, State
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Measured(RawIOBase):
+    """A sink that takes the digest and size of what passes through it."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+
+    def writable(self) -> bool:
+        """Say that this can be written to."""
+        return True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Pass bytes on and measure them."""
+        view = memoryview(data).cast("B")
+        self._hash.update(view)
+        self.bytes += view.nbytes
+        self._sink.write(view)
+        return view.nbytes
+
+    @property
+    def sha256(self) -> str:
+        """The digest in hex of everything written so far."""
+        return self._hash.hexdigest()
+
+
+def parcel_name(case: Case, attempt: int) -> str:
+    """Name a parcel as its recipient sees it; nothing in it comes from the sender's file."""
+    return f"{case.agreement.id}_{case.submission}_{attempt}.{case.office.formats.suffix(case.agreement)}"
+
+
+def pass_gate(case: Case, made: Result, decided: Result) -> None:
+    """Hold the finished bytes against the egress gate, and its reading against what protect wrote down.
+
+    Raises:
+        Corrupt: ``egress.*``; the parcel must not leave.
+    """
+    hidden = case.agreement.identity == "pseudonym"
+    name = parcel_name(case, 1)
+    with staging.SealedReader(made.folder / "parcel", case.key) as source:
+        seen = egress.inspect(
+            source,
+            name=name,
+            agreement=case.agreement,
+            ring=case.office.ring,
+            cleared=_cleared(case, decided) if hidden else None,
+            rows=made.facts["rows"],
+            withheld=_identifiers(case) if hidden else (),
+            known=(case.submission,),
+        )
+    if seen.sha256 != made.facts["sha256"]:
+        raise Corrupt(
+            "egress.format", "expected the bytes that protect wrote, found others", "protect it anew"
+        )
+
+
+def _cleared(case: Case, decided: Result) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    parts = [
+        authorisation.person_ids(frame.filter(pl.col("fate") == Fate.DELIVERED.value))
+        for frame in case.parts(decided, "decisions")
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, 16), dtype=np.uint8)
+
+
+def _identifiers(case: Case) -> Iterator[pl.DataFrame]:
+    names = [field.name for field in case.agreement.identifiers]
+    for rows in case.parts(case.result("receive"), "rows"):
+        yield rows.select(names)
+    for rows in case.parts(case.result("validate"), "rows"):
+        yield rows.select(names)
+
+
+def intend(case: Case, made: Result) -> str:
+    """Write the intent to the transfer log and wait until it is durable; returns the parcel's id.
+
+    A parcel that an earlier attempt intended and did not send is taken up again: one intent per parcel.
+
+    Raises:
+        Refused: ``agreement.inactive`` when the agreement is no longer in force.
+    """
+    with case.office.database.transaction() as session:
+        row = lease.hold(session, case.lease)
+        if not registry.still_active(session, case.agreement):
+            raise Refused(
+                "agreement.inactive",
+                f"{case.agreement.id} {case.agreement.version} is no longer in force",
+                "submit the file again under the agreement that is",
+            )
+        live = select(Parcel).where(Parcel.submission == row.id, Parcel.state != "stopped")
+        parcel = session.scalar(live)
+        if parcel is not None:
+            return parcel.id
+        attempts = select(func.count()).select_from(Parcel).where(Parcel.submission == row.id)
+        attempt = session.scalars(attempts).one() + 1
+        name = parcel_name(case, attempt)
+        digest = ParcelDigest(name=name, sha256=made.facts["sha256"], bytes=made.facts["bytes"])
+        intent = logbook.entry(
+            "intent",
+            now(session),
+            row.id,
+            case.agreement,
+            counts=logbook.counts(row),
+            columns=tuple(field.released_as or field.name for field in case.agreement.released),
+            parcel=digest,
+            attempt=attempt,
+            key_versions={"pseudonym": 1} if case.agreement.identity == "pseudonym" else None,
+        )
+        (told,) = logbook.append(session, case.office, [intent])
+        identity = f"P-{row.id}-{attempt}"
+        session.add(
+            Parcel(
+                id=identity,
+                submission=row.id,
+                recipient=case.agreement.recipient.id,
+                attempt=attempt,
+                name=name,
+                sha256=digest.sha256,
+                bytes=digest.bytes,
+                rows=made.facts["rows"],
+                intent_index=told.index,
+            )
+        )
+        return identity
+
+
+def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) -> None:
+    """Send an intended parcel, or stop it and have the rows decided anew if a consent ended meanwhile."""
+    macs = _delivered_macs(case, decided)
+    wrapped = delivered.write(case.office, parcel_id, macs)
+    with case.office.database.transaction() as session:
+        consent.forbid_changes(raw(session))
+        delivered.lock(raw(session), case.agreement.id)
+        row = step.finish(session, {"parcel": parcel_id})
+        parcel = session.get_one(Parcel, parcel_id)
+        if parcel.sha256 != made.facts["sha256"] or _outdated(session, case, decided):
+            _stop(session, case, row, parcel)
+            return
+        case.office.route.send(parcel.recipient, parcel.name, made.folder / "parcel")
+        parcel.state = "sent"
+        parcel.sent_at = now(session)
+        session.add(
+            DeliveredRows(parcel=parcel.id, agreement=case.agreement.id, rows=len(macs), wrapped_key=wrapped)
+        )
+        row.state = State.DELIVERED
+
+
+def send_nothing(case: Case, step: Step) -> None:
+    """Note that no row was left to deliver, unless the decision on which this rests is outdated."""
+    with case.office.database.transaction() as session:
+        step.finish(session, {"parcel": None}).state = State.DELIVERED
+
+
+def _delivered_macs(case: Case, decided: Result) -> delivered.Macs:
+    parts = [
+        macs.filter(decisions["fate"] == Fate.DELIVERED.value).to_numpy(order="c").view(np.uint8)
+        for decisions, macs in zip(case.parts(decided, "decisions"), case.parts(decided, "macs"), strict=True)
+    ]
+    return np.concatenate(parts).reshape(-1, 32)
+
+
+def _outdated(session: Session, case: Case, decided: Result) -> bool:
+    """Tell whether a consent of a cleared person changed, or another delivery went out, since the decision."""
+    if delivered.position(session, case.agreement.id) != decided.facts["register"]:
+        return True
+    clearance = session.scalars(
+        select(Clearance)
+        .where(Clearance.submission == case.submission)
+        .order_by(Clearance.fence.desc())
+        .limit(1)
+    ).one()
+    changed = consent.changed_since(raw(session), case.agreement, clearance.watermark, clearance.decided_at)
+    if not len(changed):
+        return False
+    cleared = {bytes(person) for person in _cleared(case, decided)}
+    return any(bytes(person) in cleared for person in changed)
+
+
+def _stop(session: Session, case: Case, row: Submission, parcel: Parcel) -> None:
+    parcel.state = "stopped"
+    digest = ParcelDigest(name=parcel.name, sha256=parcel.sha256, bytes=parcel.bytes)
+    outcome = logbook.entry(
+        "outcome",
+        now(session),
+        row.id,
+        case.agreement,
+        reason="stopped",
+        parcel=digest,
+        attempt=parcel.attempt,
+    )
+    (told,) = logbook.append(session, case.office, [outcome])
+    parcel.outcome_index = told.index
+    row.state = State.VALIDATED

@@ -1,0 +1,212 @@
+"""The exchange: six steps that take a submission from a sealed file to a parcel, a receipt and a log entry.
+
+    receive -> validate -> authorise -> protect -> deliver -> acknowledge
+
+Each step is idempotent: it works under a lease of its own, writes only into a folder of its own, and comes
+into effect with one commit that names its fence. Killed anywhere, it starts again from the last commit.
+"""
+
+from collections.abc import Callable, Iterator
+
+import polars as pl
+
+from hub import (
+    authorisation,
+    consent,
+    delivered,
+    delivery,
+    expectations,
+    intake,
+    lease,
+    logbook,
+    minimisation,
+    pseudonyms,
+    settlement,
+    staging,
+    validation,
+)
+from hub.case import Case, at_work, now, open_case
+from hub.database.models import Clearance, Submission
+from hub.database.session import raw
+from hub.errors import Corrupt, Refused
+from hub.office import Office
+from hub.states import FINAL, RESTING, Fate, State
+from hub.tally import Tally
+
+EPOCH = 1
+
+
+def receive(case: Case) -> None:
+    """Prove the file whole, read it exactly, and stage its rows sealed."""
+    intake.prove_whole(case)
+    rows = 0
+    with at_work(case, "receive") as step, staging.SealedReader(case.inbox_file, case.key) as source:
+        reader = case.office.formats.open_reader(
+            source, size=case.bytes, agreement=case.agreement, batch_rows=case.office.settings.part_rows
+        )
+        for batch in reader.batches():
+            rows += batch.frame.height + batch.faults["place"].n_unique()
+            step.write(rows=batch.frame, faults=batch.faults)
+        intake.check_row_total(case, rows)
+        with case.office.database.transaction() as session:
+            facts = {"rows": rows, "sheet": reader.sheet, "columns": reader.columns}
+            row = step.finish(session, facts)
+            row.received = rows
+            row.notices = sorted({*row.notices, *reader.notices})
+
+
+def validate(case: Case) -> None:
+    """Hold every row against the agreement, and the batch against its expectations."""
+    staged, tally = case.result("receive"), Tally()
+    tally.received = staged.facts["rows"]
+    checks = validation.Batch(case.agreement, today=case.created_at.astimezone(intake.BERLIN).date())
+    with at_work(case, "validate") as step:
+        for rows, faults in zip(case.parts(staged, "rows"), case.parts(staged, "faults"), strict=True):
+            judged = checks.judge(rows, faults)
+            tally.refuse_first_reasons(judged.findings)
+            step.write(rows=judged.frame, findings=judged.findings)
+        verdict = expectations.judge(checks.metrics(tally.received), case.agreement)
+        with case.office.database.transaction() as session:
+            row = step.finish(session, {"reasons": tally.facts(), "batch": list(verdict.codes)})
+            if verdict.passed:
+                row.state = State.VALIDATED
+            else:
+                settlement.quarantine(session, case, row, verdict.codes)
+
+
+def authorise(case: Case) -> None:
+    """Decide on every valid row, on the agreement's one legal basis; the decisions are the Clearance."""
+    judged, tally = case.result("validate"), Tally()
+    tally.take(judged.facts["reasons"])
+    register, digest = delivered.load(case.office, case.agreement), authorisation.Digest(case.agreement)
+    with case.office.database.transaction() as session:
+        mark, at = consent.watermark(raw(session)), now(session)
+    with at_work(case, "authorise") as step:
+        for rows in case.parts(judged, "rows"):
+            with case.office.database.transaction() as session:
+                decisions = authorisation.decide(
+                    raw(session), case.office, case.agreement, register, rows, at
+                )
+            digest.add(decisions.frame)
+            authorisation.count(decisions.frame, tally)
+            step.write(decisions=decisions.frame, macs=delivered.words(decisions.macs))
+        with case.office.database.transaction() as session:
+            facts = {"reasons": tally.facts(), "delivered": tally.delivered, "register": register.position}
+            row = step.finish(session, facts)
+            session.add(
+                Clearance(
+                    submission=case.submission,
+                    fence=case.lease.fence,
+                    agreement_digest=case.agreement.digest,
+                    legal_basis=logbook.basis_text(case.agreement),
+                    rows=tally.delivered,
+                    digest=digest.hexdigest(),
+                    watermark=mark,
+                    decided_at=at,
+                )
+            )
+            row.state = State.AUTHORISED
+
+
+def protect(case: Case) -> None:
+    """Make the parcel of what the Clearance covers: drop, coarsen, replace identifiers by pseudonyms."""
+    judged, decided = case.result("validate"), case.result("authorise")
+    clearance, tally = settlement.clearance(case), Tally()
+    tally.received = case.result("receive").facts["rows"]
+    tally.take(decided.facts["reasons"])
+    tally.delivered = decided.facts["delivered"]
+    with at_work(case, "protect") as step:
+        released = _released(case, case.parts(judged, "rows"), case.parts(decided, "decisions"))
+        facts: dict[str, object] = {"clearance": clearance.digest, "rows": clearance.rows}
+        if clearance.rows:
+            with staging.SealedWriter(step.folder / "parcel", case.key) as sealed:
+                sink = delivery.Measured(sealed)
+                case.office.formats.write_parcel(released, sink, case.agreement)
+            facts |= {"sha256": sink.sha256, "bytes": sink.bytes}
+        with case.office.database.transaction() as session:
+            row = step.finish(session, facts)
+            tally.settle(session, row)
+            row.state = State.PROTECTED
+
+
+def deliver(case: Case) -> None:
+    """Pass the egress gate, make the intent durable, look at consents once more, and send."""
+    made, decided = case.result("protect"), case.result("authorise")
+    with at_work(case, "deliver") as step:
+        if made.facts["rows"]:
+            try:
+                delivery.pass_gate(case, made, decided)
+            except Corrupt as stopped:
+                settlement.stop(case, stopped)
+                raise
+            parcel = delivery.intend(case, made)
+            delivery.send(case, step, parcel, made, decided)
+        else:
+            delivery.send_nothing(case, step)
+
+
+def acknowledge(case: Case) -> None:
+    """Log the outcome and give the sender a signed receipt and a report."""
+    with at_work(case, "acknowledge") as step:
+        report = settlement.keep_findings(case)
+        with case.office.database.transaction() as session:
+            row = step.finish(session, {"report": report})
+            settlement.close(session, case, row, State.ACKNOWLEDGED)
+    settlement.clear_away(case)
+
+
+def _released(
+    case: Case, parts: Iterator[pl.DataFrame], decided: Iterator[pl.DataFrame]
+) -> Iterator[pl.DataFrame]:
+    """Treat the cleared rows; under pseudonyms they leave in the order of these, which carries nothing."""
+    frames = [
+        minimisation.released(
+            case.agreement,
+            rows.filter(decisions["fate"] == Fate.DELIVERED.value),
+            authorisation.person_ids(decisions.filter(pl.col("fate") == Fate.DELIVERED.value)),
+            lambda ids: pseudonyms.pseudonyms(
+                case.office.ring, case.agreement.recipient.id, case.agreement.purpose, EPOCH, ids
+            ),
+        )
+        for rows, decisions in zip(parts, decided, strict=True)
+    ]
+    yield minimisation.ordered(case.agreement, pl.concat(frames))
+
+
+STEPS: dict[State, Callable[[Case], None]] = {
+    State.RECEIVED: validate,
+    State.VALIDATED: authorise,
+    State.AUTHORISED: protect,
+    State.PROTECTED: deliver,
+    State.DELIVERED: acknowledge,
+}
+
+
+def carry(office: Office, submission: str, told: Callable[[str], None] = lambda _step: None) -> State:
+    """Take a submission as far as it goes without people; returns the state in which it rests.
+
+    Every step claims a lease of its own. A refusal ends the submission; what is transient or corrupt is
+    raised and leaves it where it is.
+    """
+    while True:
+        with office.database.transaction() as session:
+            row = session.get(Submission, submission)
+            if row is None:
+                raise Refused(
+                    "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
+                )
+            state, staged = State(row.state), row.received is not None
+        if state in FINAL | RESTING:
+            return state
+        step = receive if state is State.RECEIVED and not staged else STEPS[state]
+        told(step.__name__)
+        with office.database.transaction() as session:
+            held = lease.claim(session, submission, office.settings.lease_seconds)
+        case = open_case(office, held)
+        try:
+            step(case)
+        except Refused as refusal:
+            settlement.refuse(case, refusal)
+        finally:
+            with office.database.transaction() as session:
+                lease.release(session, held)

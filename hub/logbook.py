@@ -1,0 +1,113 @@
+"""What the steps write into the transfer log, and the receipts that quote it."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from hub import receipts, reports
+from hub.database.models import Receipt, Submission
+from hub.keys import KeyRing
+from hub.ledger import store
+from hub.ledger.entry import Actor, Entry, Kind, ReceiptDigest
+from hub.ledger.store import Recorded
+from hub.office import Office
+from hub.states import Fate
+from schemas.agreement import Agreement, Statute
+
+HUB = Actor(role="hub", id="exchange")
+
+
+def basis_text(agreement: Agreement) -> str:
+    """Name the one legal basis of an agreement in one line."""
+    basis = agreement.legal_basis
+    if isinstance(basis, Statute):
+        return "statute: " + ", ".join(basis.paragraphs)
+    return "consent: " + ", ".join(basis.templates)
+
+
+def entry(kind: Kind, at: datetime, submission: str, agreement: Agreement, **more: Any) -> Entry:
+    """Write an entry about a submission, with everything of its agreement that an auditor asks for."""
+    return Entry(
+        kind=kind,
+        time=at,
+        actor=HUB,
+        submission=submission,
+        agreement=agreement.id,
+        agreement_version=agreement.version,
+        agreement_digest=agreement.digest,
+        sender=agreement.sender.id,
+        recipient=agreement.recipient.id,
+        purpose=agreement.purpose,
+        legal_basis=basis_text(agreement),
+        **more,
+    )
+
+
+def append(session: Session, office: Office, entries: list[Entry]) -> list[Recorded]:
+    """Append to the transfer log within the caller's transaction."""
+    return store.append(session, office.ring.log_signer(), office.settings.origin, entries)
+
+
+def counts(row: Submission) -> dict[str, int]:
+    """Give a submission's row counts by fate, with the rows received."""
+    return {
+        "received": row.received or 0,
+        **{fate.value: getattr(row, fate.value) or 0 for fate in Fate},
+    }
+
+
+def issue_receipt(
+    session: Session,
+    office: Office,
+    row: Submission,
+    *,
+    kind: receipts.Kind,
+    at: datetime,
+    reasons: Mapping[str, int],
+    told: Recorded,
+) -> None:
+    """Sign a receipt that quotes a log entry, keep it for the sender, and log its digest."""
+    token = receipts.issue(
+        office.ring.receipt_signer(),
+        key_name(office.ring),
+        kind=kind,
+        issuer=office.settings.origin.partition("/")[0],
+        audience=row.sender,
+        submission=row.id,
+        agreement_id=row.agreement,
+        agreement_version=row.agreement_version,
+        sha256=row.sha256,
+        counts=counts(row),
+        reasons=reports.coarse(reasons),
+        log=receipts.Place(
+            index=told.index, leaf_hash=told.leaf_hash.hex(), checkpoint=store.latest_checkpoint(session)
+        ),
+        issued_at=at,
+        jti=f"{row.id}/{kind}",
+    )
+    session.add(Receipt(submission=row.id, kind=kind, token=token, log_index=told.index, issued_at=at))
+    session.flush()
+    digest = ReceiptDigest(kind=kind, sha256=hashlib.sha256(token.encode()).hexdigest())
+    append(
+        session,
+        office,
+        [
+            Entry(
+                kind="receipt",
+                time=at,
+                actor=HUB,
+                submission=row.id,
+                agreement=row.agreement,
+                sender=row.sender,
+                receipt=digest,
+            )
+        ],
+    )
+
+
+def key_name(ring: KeyRing) -> str:
+    """Name the receipt key by the first bytes of its digest, as receipts carry it in ``kid``."""
+    return "receipt-" + hashlib.sha256(ring.receipt_public().public_bytes_raw()).hexdigest()[:16]

@@ -1,0 +1,147 @@
+"""Settlement: how a submission comes to rest, with its counts, its log entry, its receipt and its report."""
+
+from collections.abc import Iterable
+
+import polars as pl
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hub import lease, logbook, staging
+from hub.case import Case, folder_of, now
+from hub.database.models import Clearance, Parcel, ReasonCount, StepResult, Submission
+from hub.errors import Corrupt, HubError
+from hub.ledger.entry import Parcel as ParcelDigest
+from hub.states import Fate, State
+from hub.tally import Tally
+
+FINDINGS = {"place": pl.UInt32, "column": pl.String, "code": pl.String, "fate": pl.String}
+_RECEIPTS = {
+    State.ACKNOWLEDGED: "accepted",
+    State.REFUSED: "refused",
+    State.QUARANTINED: "quarantined",
+    State.WITHDRAWN: "withdrawn",
+}
+
+
+def clearance(case: Case) -> Clearance:
+    """Give the submission's newest Clearance, for the agreement as it is.
+
+    Raises:
+        Corrupt: ``clearance.missing``; nothing is protected or sent without one.
+    """
+    with case.office.database.transaction() as session:
+        row = session.scalar(
+            select(Clearance)
+            .where(Clearance.submission == case.submission)
+            .order_by(Clearance.fence.desc())
+            .limit(1)
+        )
+        if row is None or row.agreement_digest != case.agreement.digest:
+            raise Corrupt(
+                "clearance.missing",
+                f"{case.submission} has no Clearance under its agreement",
+                "keep the submission as it is and report this",
+            )
+        session.expunge(row)
+        return row
+
+
+def close(session: Session, case: Case, row: Submission, state: State) -> None:
+    """Bring a submission to its end: outcome in the log, receipt for the sender, the state itself."""
+    at = now(session)
+    reasons = {
+        code: rows
+        for code, rows in session.execute(
+            select(ReasonCount.code, ReasonCount.rows).where(ReasonCount.submission == row.id)
+        )
+    }
+    parcel = session.scalar(select(Parcel).where(Parcel.submission == row.id, Parcel.state == "sent"))
+    outcome = logbook.entry(
+        "outcome",
+        at,
+        row.id,
+        case.agreement,
+        reason=row.reason or state.value,
+        counts=logbook.counts(row),
+        reasons=reasons or None,
+        parcel=ParcelDigest(name=parcel.name, sha256=parcel.sha256, bytes=parcel.bytes) if parcel else None,
+    )
+    (told,) = logbook.append(session, case.office, [outcome])
+    if parcel is not None:
+        parcel.outcome_index = told.index
+    row.state = state
+    kind = _RECEIPTS[state]
+    if state is State.ACKNOWLEDGED and (row.refused or row.withheld or row.quarantined):
+        kind = "partially_accepted"
+    if row.reason:
+        reasons.setdefault(row.reason, 0)
+    logbook.issue_receipt(session, case.office, row, kind=kind, at=at, reasons=reasons, told=told)
+
+
+def refuse(case: Case, error: HubError) -> None:
+    """Refuse a file as a whole, for the reason that an error names."""
+    with case.office.database.transaction() as session:
+        row = lease.hold(session, case.lease)
+        row.reason = error.code
+        tally = Tally()
+        tally.received = row.received or 0
+        tally.add(Fate.REFUSED, error.code, tally.received)
+        tally.settle(session, row)
+        close(session, case, row, State.REFUSED)
+    clear_away(case)
+
+
+def quarantine(session: Session, case: Case, row: Submission, codes: Iterable[str]) -> None:
+    """Hold a whole submission back until people have looked at it."""
+    row.reason = next(iter(codes))
+    tally = Tally()
+    tally.received = row.received or 0
+    tally.add(Fate.QUARANTINED, row.reason, tally.received)
+    tally.settle(session, row)
+    close(session, case, row, State.QUARANTINED)
+
+
+def stop(case: Case, alarm: Corrupt) -> None:
+    """Quarantine a submission whose parcel the egress gate has stopped, and raise the alarm in the log."""
+    with case.office.database.transaction() as session:
+        row = lease.hold(session, case.lease)
+        entry = logbook.entry("alarm", now(session), row.id, case.agreement, reason=alarm.code)
+        logbook.append(session, case.office, [entry])
+        quarantine(session, case, row, [alarm.code])
+
+
+def keep_findings(case: Case) -> str:
+    """Seal what the sender will be told, line by line; returns the file's name."""
+    judged, decided = case.result("validate"), case.result("authorise")
+    frames = list(case.parts(judged, "findings"))
+    for decisions in case.parts(decided, "decisions"):
+        held = decisions.filter(pl.col("fate") == Fate.WITHHELD.value)
+        frames.append(
+            held.select(
+                "place",
+                pl.lit(None, dtype=pl.String).alias("column"),
+                pl.col("code").cast(pl.String),
+                pl.col("fate").cast(pl.String),
+            )
+        )
+    findings = pl.concat([pl.DataFrame(schema=FINDINGS), *frames]).sort("place", maintain_order=True)
+    name = f"{case.submission}-{case.lease.fence}.sealed"
+    staging.make_folder(case.office.reports)
+    staging.write_frame(case.office.reports / name, case.key, findings)
+    return name
+
+
+def findings(case: Case) -> pl.DataFrame:
+    """Open the findings that were kept of a submission; none if it was refused as a whole."""
+    with case.office.database.transaction() as session:
+        row = session.get(StepResult, (case.submission, "acknowledge"))
+        name = row.facts.get("report") if row else None
+    if name is None:
+        return pl.DataFrame(schema=FINDINGS)
+    return staging.read_frame(case.office.reports / name, case.key)
+
+
+def clear_away(case: Case) -> None:
+    """Remove the sealed parts and the sealed original of a submission that is done."""
+    staging.discard(folder_of(case.office, case.submission))
+    staging.discard(case.inbox_file)
