@@ -1,0 +1,48 @@
+"""Which delimiter a file uses and which names its first line carries."""
+
+import csv
+import io
+from typing import Final
+
+from connectors.formats import header, records
+from connectors.formats.refusal import refused
+from hub.errors import Corrupt
+from schemas.agreement import Agreement
+
+LONGEST_HEADER: Final = 64 << 10
+"""Bytes."""
+
+_COMMON_DELIMITERS: Final = (";", ",", "\t", "|", ":")
+
+
+def split_header(text: bytes, agreement: Agreement) -> tuple[bytes, list[str], bytes]:
+    """The delimiter whose header line fits the agreement, the names in that line, and the text behind it."""
+    best: tuple[int, bytes, list[str], bytes] | None = None
+    for delimiter in agreement.intake.delimiters:
+        names, rest = _header_line(text, delimiter)
+        if header.fits(names, agreement.fields):
+            return delimiter.encode(), names, rest
+        kin = header.kinship(names, agreement.fields)
+        if best is None or kin > best[0]:
+            best = kin, delimiter.encode(), names, rest
+    for delimiter in _COMMON_DELIMITERS:
+        if header.fits(_header_line(text, delimiter)[0], agreement.fields):
+            agreed = " or ".join(map(repr, agreement.intake.delimiters))
+            raise refused("file.delimiter", f"expected the delimiter {agreed}, found {delimiter!r}")
+    if best is None:
+        raise Corrupt("read.agreement", "the agreement names no delimiter", "Name one and activate it anew.")
+    return best[1], best[2], best[3]
+
+
+def _header_line(text: bytes, delimiter: str) -> tuple[list[str], bytes]:
+    whole = text if text.endswith(b"\n") else text + b"\n"
+    end = records.record_end(whole, 0, delimiter.encode())
+    if end is None or end > LONGEST_HEADER:
+        return [], b""
+    line = whole[:end].removesuffix(b"\r").decode()
+    if any(ord(character) < records.FIRST_PRINTABLE and character not in "\t\r\n" for character in line):
+        raise refused("file.format", "the first line holds control characters: this is no text file")
+    if "\r" in line.replace("\r\n", "\n"):
+        raise refused("file.format", "the lines end with carriage returns alone (old Macintosh format)")
+    rows = list(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter))
+    return (rows[0] if len(rows) == 1 else []), text[end + 1 :]

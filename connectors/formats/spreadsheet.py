@@ -1,0 +1,3 @@
+from typing import Any
+class SpreadsheetReader:
+    def __init__(self, *a: Any, **k: Any) -> None: ...
