@@ -123,7 +123,7 @@ def read_text(text: str) -> Checkpoint:
     origin, size, root, *extensions = lines
     if not _SIZE.match(size):
         raise _malformed(expected="the size as a decimal number without leading zeros")
-    hashed = _base64(root)
+    hashed = read_base64(root)
     if len(hashed) != HASH_BYTES or (hashed == EMPTY_ROOT) != (size == "0"):
         raise _malformed(expected=f"a root of {HASH_BYTES} bytes, that of the empty tree at size 0 only")
     return Checkpoint(origin, int(size), hashed, tuple(extensions))
@@ -141,7 +141,7 @@ def open_checkpoint(note: str, origin: str, public_key: Ed25519PublicKey) -> Che
 def _signature(line: str) -> Signature:
     mark, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
-    value = _base64(encoded)
+    value = read_base64(encoded)
     if mark != "—" or not _is_name(name) or len(value) <= _KEY_ID_BYTES:
         raise _malformed(expected="signature lines of the form: — name base64(key id || signature)")
     return Signature(name, value[:_KEY_ID_BYTES], value[_KEY_ID_BYTES:])
@@ -155,7 +155,8 @@ def _encoded(public_key: Ed25519PublicKey) -> bytes:
     return _ED25519 + public_key.public_bytes_raw()
 
 
-def _base64(text: str) -> bytes:
+def read_base64(text: str) -> bytes:
+    """Decode standard base64 in its one canonical spelling. Raises `Corrupt` otherwise."""
     try:
         value = b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, ValueError):
