@@ -1,0 +1,1 @@
+"""The steps by which the hub's database came to its present shape (Alembic)."""

@@ -1,0 +1,92 @@
+"""A real PostgreSQL for every test that needs one.
+
+One embedded server serves the whole run, in a folder with a space in its path. The migrated database is made
+once and copied as a template, so that each test has a fresh one within a fraction of a second.
+"""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL
+
+from hub.database.embedded import EmbeddedPostgres
+from hub.database.provision import provision, role_urls
+from hub.database.session import Database, address
+
+TEMPLATE = "hub_template"
+
+
+class Passwords:
+    """Passwords of database roles, made up for one run."""
+
+    def __init__(self) -> None:
+        self._root = secrets.token_hex(8)
+
+    def database_secret(self, role: str) -> str:
+        return f"{self._root}-{role}"
+
+
+@pytest.fixture(scope="session")
+def passwords() -> Passwords:
+    return Passwords()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedPostgres:
+    home = tmp_path_factory.mktemp("data base")
+    return EmbeddedPostgres(home / "postgres", home / "run", secrets.token_hex(16))
+
+
+@pytest.fixture(scope="session")
+def server(postgres: EmbeddedPostgres) -> Iterator[URL]:
+    """The running server, as its superuser."""
+    with postgres.serving() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server: URL, passwords: Passwords) -> str:
+    provision(server, passwords, database=TEMPLATE, airflow_database="airflow_template")
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_urls(server: URL, passwords: Passwords, template: str) -> Iterator[dict[str, URL]]:
+    """Each role's URL of a freshly provisioned database, dropped after the test."""
+    name = f"hub_{secrets.token_hex(6)}"
+    with superuser(server) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER hub_owner STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        for statement in (
+            "REVOKE ALL ON DATABASE {} FROM PUBLIC",
+            "GRANT CONNECT, TEMPORARY ON DATABASE {} TO hub_application",
+            "GRANT CONNECT ON DATABASE {} TO hub_auditor",
+        ):
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    yield role_urls(server, passwords, database=name, airflow_database="airflow_template")
+    with superuser(server) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(database_urls: dict[str, URL]) -> Iterator[Database]:
+    """A freshly provisioned database as its roles see it: ``.app``, ``.owner``, ``.auditor``."""
+    found = Database(database_urls)
+    yield found
+    found.close()
+
+
+def superuser(server: URL, database: str = "postgres") -> psycopg.Connection:
+    """Connect as the superuser; used as a context manager the connection closes at its end."""
+    return psycopg.connect(address(server.set(database=database)), autocommit=True)
+
+
+def socket_of(server: URL) -> Path:
+    return Path(str(server.query["host"]))
