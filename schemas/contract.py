@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Annotated, Literal, Self
 
 import rfc8785
-from pydantic import Field as Constraint, StringConstraints, model_validator
+from pydantic import Field as Constraint
+from pydantic import StringConstraints, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from schemas.fields import Field, Line, Text
@@ -50,7 +51,9 @@ class Agreement(Model):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         found = [
-            InitErrorDetails(type=PydanticCustomError("agreement", "{reason}", {"reason": text}), loc=place, input=None)
+            InitErrorDetails(
+                type=PydanticCustomError("agreement", "{reason}", {"reason": text}), loc=place, input=None
+            )
             for place, text in faults(self)
         ]
         if found:

@@ -16,8 +16,8 @@ Fault = tuple[int, Place, str]
 
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = (
-    ("null", re.compile(r"(?:~|null|)\Z"), list("~n") + [""]),
-    ("bool", re.compile(r"(?:true|false)\Z"), list("tf")),
+    ("null", re.compile(r"(?:~|null|)\Z"), ["~", "n", ""]),
+    ("bool", re.compile(r"(?:true|false)\Z"), ["t", "f"]),
     ("int", re.compile(r"-?(?:0|[1-9][0-9]*)\Z"), list("-0123456789")),
     ("float", re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+\Z"), list("-0123456789")),
 )
@@ -70,7 +70,7 @@ def _forbidden(text: str) -> Iterator[Fault]:
     """Tags can name classes, and aliases can hide or multiply what they stand for: neither is read."""
     documents = 0
     for event in yaml.parse(text, _Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         documents += isinstance(event, yaml.DocumentStartEvent)
         if isinstance(event, yaml.DocumentStartEvent) and documents > 1:
             yield line, (), "expected one document"

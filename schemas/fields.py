@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field as Constraint, JsonValue, StringConstraints
+from pydantic import AfterValidator, JsonValue, StringConstraints
+from pydantic import Field as Constraint
 
 from schemas.model import Model
 
@@ -18,7 +19,9 @@ def _closed(options: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 Name = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_]{0,62}\z")]
 Line = Annotated[str, StringConstraints(pattern=r"\A[^\x00-\x1f\x7f]{1,400}\z", strip_whitespace=False)]
-Header = Annotated[str, StringConstraints(pattern=r"\A[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,98}[^\x00-\x20\x7f])?\z")]
+Header = Annotated[
+    str, StringConstraints(pattern=r"\A[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{0,98}[^\x00-\x20\x7f])?\z")
+]
 Options = Annotated[Mapping[str, JsonValue], AfterValidator(_closed)]
 
 

@@ -1,4 +1,4 @@
-"""Reading agreements: YAML in the form of the Open Data Contract Standard v3, nothing executable, nothing hidden.
+"""Reading agreements: YAML in the form of the Open Data Contract Standard v3, with nothing executable in it.
 
 What the standard has a word for stands in its own place (id, version, status, the fields); the rest stands
 in one custom property ``exchange`` of the contract and one of each field. Every problem of a file is
@@ -13,8 +13,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from schemas.contract import Agreement
 from schemas.checks.table import CHECKS
+from schemas.contract import Agreement
 from schemas.documents import Document, Place, Plain, read
 
 MAX_BYTES: Final = 256 * 1024
@@ -151,8 +151,10 @@ class _Translation:
             self._fault((*place, "logicalType"), f"expected {check.logical_type} for the check {check.name}")
         return content
 
-    def _exchange(self, entry: dict[str, Plain], place: Place, taken: set[str], target: Place = ()) -> dict[str, Plain]:
-        """The value of the one custom property ``exchange``; ``taken`` words stand elsewhere and only there."""
+    def _exchange(
+        self, entry: dict[str, Plain], place: Place, taken: set[str], target: Place = ()
+    ) -> dict[str, Plain]:
+        """The value of the one custom property ``exchange``; ``taken`` words must not stand in it."""
         here = (*place, "customProperties")
         properties = entry.get("customProperties")
         if not isinstance(properties, list) or len(properties) != 1:

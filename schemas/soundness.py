@@ -30,7 +30,8 @@ GUARDED_RECIPIENTS: Final = {
         {"AsylbLG §11(3)", "AufenthG §4a(5)", "AufenthG §16g(5)", "AufenthG §60c(5)", "AufenthG §60d"}
     )
 }
-_RESERVED: Final = frozenset(dir(BaseModel)) | {"place", "column", "code"}  # words of the frames that hold rows
+# Words of pydantic's models, and of the frames that hold rows.
+_RESERVED: Final = frozenset(dir(BaseModel)) | {"place", "column", "code"}
 
 
 def faults(agreement: "Agreement") -> Iterator[Fault]:
@@ -66,7 +67,10 @@ def _field(field: "Field") -> Iterator[Fault]:
     if field.treatment in ("year", "month") and field.check not in ("date", "birth_date", "month"):
         yield ("treatment",), f"expected a date for the treatment {field.treatment}"
     if field.treatment != "drop" and (banned := _words(field) & FORBIDDEN_JOIN_KEYS):
-        yield ("treatment",), f"{', '.join(sorted(banned))} must not join files of two authorities; expected drop"
+        yield (
+            ("treatment",),
+            f"{', '.join(sorted(banned))} must not join authorities' files; expected drop",
+        )
 
 
 def _options(field: "Field") -> Iterator[Fault]:
@@ -85,7 +89,7 @@ def _words(field: "Field") -> set[str]:
 def _references(agreement: "Agreement") -> Iterator[Fault]:
     known = {field.name for field in agreement.fields}
     named: list[tuple[Place, str | None]] = [
-        (("person", "number"), agreement.person and agreement.person.number),
+        (("person", "number"), agreement.person.number if agreement.person else None),
         (("delivery", "period"), agreement.delivery.period),
         *((("delivery", "key", i), name) for i, name in enumerate(agreement.delivery.key)),
         *((("expectations", i, "column"), item.column) for i, item in enumerate(agreement.expectations)),
@@ -107,21 +111,22 @@ def _rules(agreement: "Agreement") -> Iterator[Fault]:
     days, numbers = {"date", "birth_date", "month"}, {"integer", "decimal"}
     for index, rule in enumerate(agreement.rules):
         if rule.code not in catalogue() or catalogue()[rule.code].fate != "refused":
-            yield ("rules", index, "code"), f"{rule.code} is no reason for refusing a row in schemas/reasons.yaml"
+            yield ("rules", index, "code"), f"{rule.code} is no reason to refuse a row (schemas/reasons.yaml)"
         if isinstance(rule, NotAfter | AtMost):
             expected = days if isinstance(rule, NotAfter) else numbers
             for attribute in ("field", "other"):
                 kind = kinds.get(getattr(rule, attribute))
                 if kind is not None and kind not in expected:
-                    yield ("rules", index, attribute), f"{kind} has no order; expected {', '.join(sorted(expected))}"
+                    text = f"{kind} has no such order; expected {', '.join(sorted(expected))}"
+                    yield ("rules", index, attribute), text
     for index, expectation in enumerate(agreement.expectations):
         if expectation.metric == "mean" and kinds.get(expectation.column or "", "integer") not in numbers:
             yield ("expectations", index, "column"), "expected a number for the metric mean"
 
 
 def _protection(agreement: "Agreement") -> Iterator[Fault]:
-    """A pseudonymous recipient gets exactly one pseudonym and no identifier; an identified one no pseudonym."""
-    pseudonyms = [index for index, field in enumerate(agreement.fields) if field.treatment == "pseudonym"]
+    """A pseudonymous recipient gets one pseudonym and no identifier, an identified one no pseudonym."""
+    pseudonyms = [i for i, field in enumerate(agreement.fields) if field.treatment == "pseudonym"]
     if agreement.identity == "identified":
         for index in pseudonyms:
             yield ("fields", index, "treatment"), "an identified recipient gets no pseudonym"
@@ -149,4 +154,5 @@ def _law(agreement: "Agreement") -> Iterator[Fault]:
     if allowed is not None and not (
         isinstance(agreement.legal_basis, Statute) and allowed.issuperset(agreement.legal_basis.paragraphs)
     ):
-        yield ("legal_basis",), f"{agreement.recipient.id} receives nothing but under {', '.join(sorted(allowed))}"
+        text = f"{agreement.recipient.id} receives nothing but under {', '.join(sorted(allowed))}"
+        yield ("legal_basis",), text

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field as Constraint, StringConstraints, model_validator
+from pydantic import Field as Constraint
+from pydantic import StringConstraints, model_validator
 
 from schemas.fields import Line, Name
 from schemas.model import Model

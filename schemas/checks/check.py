@@ -64,7 +64,7 @@ class Check(Protocol):
 class BaseCheck(ABC, Generic[Options]):
     """The shape shared by the checks of this package: length first, then the check's own rules."""
 
-    name: ClassVar[str]
+    name: str
     logical_type: ClassVar[LogicalType] = "string"
 
     def __init__(self, options: type[Options]) -> None:
@@ -108,7 +108,7 @@ class BaseCheck(ABC, Generic[Options]):
 
 
 def whole(pattern: str) -> str:
-    """A pattern for Polars that must match the whole text (``\\z``: not even a newline may follow)."""
+    """A pattern for Polars that matches the whole text; not even a newline may follow it."""
     return rf"\A(?:{pattern})\z"
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Self
 
 import polars as pl
-from pydantic import Field as Constraint, model_validator
+from pydantic import Field as Constraint
+from pydantic import model_validator
 
 from schemas.checks.check import BaseCheck, CheckOptions, spreadsheet_trace
 from schemas.codelists import available, code_list
@@ -75,4 +76,3 @@ class LevelCheck(BaseCheck[CheckOptions]):
 
     def _fault(self, text: str, options: CheckOptions) -> str | None:  # noqa: ARG002 -- levels have none
         return None if text in code_list("cefr") else spreadsheet_trace(text) or "value.code"
-

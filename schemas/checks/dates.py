@@ -12,7 +12,8 @@ from datetime import date
 from typing import Final, Self
 
 import polars as pl
-from pydantic import Field as Constraint, model_validator
+from pydantic import Field as Constraint
+from pydantic import model_validator
 
 from schemas.checks.check import BaseCheck, CheckOptions, spreadsheet_trace, whole
 
@@ -22,6 +23,7 @@ _GERMAN_MONTH = re.compile(r"([0-9]{2})\.([0-9]{4})")
 _ISO_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 _SERIAL_DAY = re.compile(r"[0-9]{5}([.,][0-9]+)?")  # 10000 to 99999: 1927 to 2173
 _NEVER: Final = "[^\\s\\S]"
+_MOST_YEARS: Final = 1_000  # every year is spelled out in the screen
 
 
 class YearOptions(CheckOptions):
@@ -32,8 +34,8 @@ class YearOptions(CheckOptions):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.min_year > self.max_year or self.max_year - self.min_year > 1_000:
-            message = "expected min_year to be at most max_year, and no more than 1000 years between them"
+        if not 0 <= self.max_year - self.min_year <= _MOST_YEARS:
+            message = f"expected max_year to lie 0 to {_MOST_YEARS} years after min_year"
             raise ValueError(message)
         return self
 

@@ -16,11 +16,13 @@ import polars as pl
 from schemas.checks.check import FORMULA_STARTS, BaseCheck, CheckOptions, whole
 from schemas.codelists import FOLDER
 
-# What the bytes 0x80 to 0xBF become when UTF-8 is read as Windows-1252 (or as ISO 8859-1): the second half of a
-# destroyed letter. The first half is an Â, Ã, Ä or Å before anything of these, or a rarer capital before what is no
-# letter ("KŘÍŽ" is a name). U+FFFD stands where a reader gave up.
-_CONTINUATION: Final = "\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
-_SYMBOL: Final = "\u0080-\u00bf€‚ƒ„…†‡ˆ‰‹‘“”•–—˜™›"
+# What the bytes 0x80 to 0xBF become when UTF-8 is read as Windows-1252 or as ISO 8859-1: the second half of
+# a destroyed letter. The first half is an Â, Ã, Ä or Å before anything of these, or a rarer capital before
+# what is no letter ("KŘÍŽ" is a name). U+FFFD stands where a reader gave up.
+_CONTINUATION: Final = "\u0080-\u00bf" + "".join(
+    bytes([byte]).decode("cp1252", errors="ignore") for byte in range(0x80, 0xA0)
+)
+_SYMBOL: Final = _CONTINUATION[:3] + "".join(sign for sign in _CONTINUATION[3:] if not sign.isalpha())
 MOJIBAKE: Final = f"[ÂÃÄÅ][{_CONTINUATION}]|[ÆÇÈÉÌÍÐÑ][{_SYMBOL}]|á[º»]|â€|\ufffd"
 
 _MOJIBAKE = re.compile(MOJIBAKE)
@@ -113,7 +115,7 @@ def _either(allowed: frozenset[str]) -> str:
 
 def _spellings(text: str) -> Iterator[str]:
     """The text in every order and every stage of composition that has this same NFC."""
-    base, *marks = normalize("NFD", text)
+    base, *marks = list(normalize("NFD", text))
     for order in permutations(marks):
         for composed in range(len(marks) + 1):
             spelling = normalize("NFC", base + "".join(order[:composed])) + "".join(order[composed:])

@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Final, Self
 
 import polars as pl
-from pydantic import Field as Constraint, model_validator
+from pydantic import Field as Constraint
+from pydantic import model_validator
 
 from schemas.checks.check import BaseCheck, CheckOptions, spreadsheet_trace, whole
 
@@ -43,9 +44,10 @@ class IntegerCheck(BaseCheck[NumberOptions]):
         super().__init__(NumberOptions)
 
     def _good(self, column: pl.Expr, options: NumberOptions) -> pl.Expr:
-        # Polars reads "+5" and, lossily, nothing else beyond digits: the pattern decides, the cast compares.
+        # The cast reads more than digits ("+5"): the pattern decides about the form, the cast only compares.
         number = column.cast(pl.Int64, strict=False)
-        return column.str.contains(whole(f"[0-9]{{1,{_LONGEST}}}")) & number.is_between(options.min, options.max)
+        in_range = number.is_between(options.min, options.max)
+        return column.str.contains(whole(f"[0-9]{{1,{_LONGEST}}}")) & in_range
 
     def _fault(self, text: str, options: NumberOptions) -> str | None:
         negative, digits = text.startswith("-"), text.removeprefix("-")
@@ -89,9 +91,10 @@ class DecimalCheck(BaseCheck[DecimalOptions]):
 
     def _canonical(self, column: pl.Expr, options: DecimalOptions) -> pl.Expr:  # noqa: ARG002
         point = column.str.replace(",", ".", literal=True).str.strip_chars_start("0")
-        bare = pl.when(point.str.contains(".", literal=True)).then(point.str.strip_chars_end("0")).otherwise(point)
-        bare = bare.str.strip_suffix(".")
+        has_places = point.str.contains(".", literal=True)
+        bare = pl.when(has_places).then(point.str.strip_chars_end("0").str.strip_suffix(".")).otherwise(point)
         return pl.when(bare.str.contains(r"\A[0-9]")).then(bare).otherwise(pl.lit("0") + bare)
 
     def _conforming(self, column: pl.Expr, options: DecimalOptions) -> pl.Expr:
-        return column.str.contains(whole(r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?")) & self._good(column, options)
+        form = whole(r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?")
+        return column.str.contains(form) & self._good(column, options)

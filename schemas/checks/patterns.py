@@ -1,7 +1,7 @@
 """Numbers that identify: participant numbers, course numbers. Text by nature, digits by looks.
 
-The patterns of agreements are kept to what Python and Polars read alike: no classes such as ``\\d``, which
-take Arabic digits in both, no anchors, no groups.
+The patterns of agreements are kept to what Python and Polars read alike: no digit class of Unicode,
+which takes Arabic digits, no anchors, no groups.
 """
 
 import re
@@ -12,7 +12,13 @@ from pydantic import AfterValidator
 
 from schemas.checks.check import BaseCheck, CheckOptions, spreadsheet_trace, whole
 
-_PLAIN_PATTERN = re.compile(r"(?:[A-Za-z0-9/_-]|\[(?:[A-Z]-[A-Z]|[a-z]-[a-z]|[0-9]-[0-9]|[A-Za-z0-9])+\]|\{[0-9]{1,2}(?:,[0-9]{1,2})?\})+")
+_PLAIN_PATTERN = re.compile(
+    r"""(?: [A-Za-z0-9/_-]
+          | \[ (?: [A-Z]-[A-Z] | [a-z]-[a-z] | [0-9]-[0-9] | [A-Za-z0-9] )+ \]
+          | \{ [0-9]{1,2} (?: , [0-9]{1,2} )? \}
+        )+""",
+    re.VERBOSE,
+)
 _ZEROS_EATEN: Final = 3  # more are not an eaten zero but another number
 
 
@@ -39,7 +45,7 @@ class PatternCheck(BaseCheck[PatternOptions]):
 
     def __init__(self, name: str) -> None:
         super().__init__(PatternOptions)
-        self.name = name  # type: ignore[misc] -- one class, several words of the agreements
+        self.name = name
 
     def _good(self, column: pl.Expr, options: PatternOptions) -> pl.Expr:
         return column.str.contains(whole(options.pattern))
@@ -47,7 +53,9 @@ class PatternCheck(BaseCheck[PatternOptions]):
     def _fault(self, text: str, options: PatternOptions) -> str | None:
         if re.fullmatch(options.pattern, text):
             return None
-        return spreadsheet_trace(text) or ("value.leading_zero" if _zeros_eaten(text, options.pattern) else "value.format")
+        if trace := spreadsheet_trace(text):
+            return trace
+        return "value.leading_zero" if _zeros_eaten(text, options.pattern) else "value.format"
 
 
 def _zeros_eaten(text: str, pattern: str) -> bool:

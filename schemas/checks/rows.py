@@ -37,7 +37,8 @@ def row_model(agreement: Sheet) -> type[BaseModel]:
     ``errors(include_input=False, include_context=False, include_url=False)``: pydantic carries the input.
     """
     columns: dict[str, Any] = {
-        field.name: (Annotated[str | None, AfterValidator(_explainer(field))], ...) for field in agreement.fields
+        field.name: (Annotated[str | None, AfterValidator(_explainer(field))], ...)
+        for field in agreement.fields
     }
     return create_model(f"{agreement.id}Row", __base__=_Row, **columns)
 
@@ -48,7 +49,7 @@ def _explainer(field: Field) -> Callable[[str | None], str | None]:
     def explained(text: str | None) -> str | None:
         code = check.explain(text, field) if text else ("value.missing" if field.required else None)
         if code is not None:
-            raise PydanticCustomError(code, "the value does not fit the agreement")  # type: ignore[arg-type]
+            raise PydanticCustomError(code, "the value does not fit the agreement")
         return text
 
     return explained
