@@ -19,7 +19,7 @@ from hub import authorisation, consent, delivered, egress, lease, logbook, regis
 from hub.case import Case, Result, Step, now
 from hub.database.models import Clearance, DeliveredRows, Parcel, Submission
 from hub.database.session import raw
-from hub.errors import Corrupt, Refused
+from hub.errors import Corrupt
 from hub.ledger.entry import Parcel as ParcelDigest
 from hub.states import Fate, State
 
@@ -103,18 +103,9 @@ def intend(case: Case, made: Result) -> str:
     """Write the intent to the transfer log and wait until it is durable; returns the parcel's id.
 
     A parcel that an earlier attempt intended and did not send is taken up again: one intent per parcel.
-
-    Raises:
-        Refused: ``agreement.inactive`` when the agreement is no longer in force.
     """
     with case.office.database.transaction() as session:
         row = lease.hold(session, case.lease)
-        if not registry.still_active(session, case.agreement):
-            raise Refused(
-                "agreement.inactive",
-                f"{case.agreement.id} {case.agreement.version} is no longer in force",
-                "submit the file again under the agreement that is",
-            )
         live = select(Parcel).where(Parcel.submission == row.id, Parcel.state != "stopped")
         parcel = session.scalar(live)
         if parcel is not None:
@@ -170,13 +161,13 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
         session.add(
             DeliveredRows(parcel=parcel.id, agreement=case.agreement.id, rows=len(macs), wrapped_key=wrapped)
         )
-        row.state = State.DELIVERED
+        row.state = State.DELIVERED.value
 
 
 def send_nothing(case: Case, step: Step) -> None:
     """Note that no row was left to deliver, unless the decision on which this rests is outdated."""
     with case.office.database.transaction() as session:
-        step.finish(session, {"parcel": None}).state = State.DELIVERED
+        step.finish(session, {"parcel": None}).state = State.DELIVERED.value
 
 
 def _delivered_macs(case: Case, decided: Result) -> delivered.Macs:
@@ -188,7 +179,13 @@ def _delivered_macs(case: Case, decided: Result) -> delivered.Macs:
 
 
 def _outdated(session: Session, case: Case, decided: Result) -> bool:
-    """Tell whether a consent of a cleared person changed, or another delivery went out, since the decision."""
+    """Tell whether the ground of the decision has gone.
+
+    A consent of a cleared person changed or ran out, another delivery of the agreement went out, or the
+    agreement itself is no longer in force.
+    """
+    if not registry.still_active(session, case.agreement):
+        return True
     if delivered.position(session, case.agreement.id) != decided.facts["register"]:
         return True
     clearance = session.scalars(
@@ -218,4 +215,4 @@ def _stop(session: Session, case: Case, row: Submission, parcel: Parcel) -> None
     )
     (told,) = logbook.append(session, case.office, [outcome])
     parcel.outcome_index = told.index
-    row.state = State.VALIDATED
+    row.state = State.VALIDATED.value

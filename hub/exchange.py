@@ -69,7 +69,7 @@ def validate(case: Case) -> None:
         with case.office.database.transaction() as session:
             row = step.finish(session, {"reasons": tally.facts(), "batch": list(verdict.codes)})
             if verdict.passed:
-                row.state = State.VALIDATED
+                row.state = State.VALIDATED.value
             else:
                 settlement.quarantine(session, case, row, verdict.codes)
 
@@ -105,7 +105,7 @@ def authorise(case: Case) -> None:
                     decided_at=at,
                 )
             )
-            row.state = State.AUTHORISED
+            row.state = State.AUTHORISED.value
 
 
 def protect(case: Case) -> None:
@@ -126,12 +126,14 @@ def protect(case: Case) -> None:
         with case.office.database.transaction() as session:
             row = step.finish(session, facts)
             tally.settle(session, row)
-            row.state = State.PROTECTED
+            row.state = State.PROTECTED.value
 
 
 def deliver(case: Case) -> None:
     """Pass the egress gate, make the intent durable, look at consents once more, and send."""
     made, decided = case.result("protect"), case.result("authorise")
+    if not settlement.in_force(case):
+        return
     with at_work(case, "deliver") as step:
         if made.facts["rows"]:
             try:
@@ -210,3 +212,21 @@ def carry(office: Office, submission: str, told: Callable[[str], None] = lambda 
         finally:
             with office.database.transaction() as session:
                 lease.release(session, held)
+
+
+def recall(office: Office, submission: str) -> None:
+    """Recall a submission on its sender's behalf, as long as nothing of it was sent.
+
+    Raises:
+        Refused: ``submission.sent`` once it was, ``submission.unknown``.
+    """
+    with office.database.transaction() as session:
+        held = lease.claim(session, submission, office.settings.lease_seconds)
+        row = lease.hold(session, held)
+        if State(row.state) in FINAL | {State.DELIVERED}:
+            raise Refused(
+                "submission.sent",
+                f"{submission} is {row.state}: there is nothing left to recall",
+                "speak with the recipient",
+            )
+    settlement.withdraw(open_case(office, held))

@@ -87,7 +87,7 @@ def _record(
     open_one = select(Submission.id).where(
         Submission.agreement == agreement.id,
         Submission.sha256 == sha256,
-        Submission.state.not_in([*FINAL, *RESTING]),
+        Submission.state.not_in([state.value for state in FINAL | RESTING]),
     )
     earlier = session.scalar(open_one.order_by(Submission.created_at.desc()).limit(1))
     if earlier is not None:
@@ -170,7 +170,11 @@ def check_row_total(case: Case, rows: int) -> None:
 def sweep(office: Office) -> None:
     """Remove what dead attempts left behind: unfinished arrivals, parts of submissions that are done."""
     with office.database.transaction() as session:
-        open_ones = set(session.scalars(select(Submission.id).where(Submission.state.not_in(FINAL))))
+        open_ones = set(
+            session.scalars(
+                select(Submission.id).where(Submission.state.not_in([state.value for state in FINAL]))
+            )
+        )
         known = set(session.scalars(select(Submission.id)))
     if office.inbox.is_dir():
         for file in office.inbox.iterdir():

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import polars as pl
-from schemas.agreement import Agreement
 
 from hub.database.session import Database
 from hub.keys import KeyRing
 from hub.settings import Settings
+from schemas.agreement import Agreement
 
 
 class Batch(Protocol):

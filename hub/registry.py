@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from schemas.agreement import Agreement, AgreementError, load_agreement
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from hub.database.models import AgreementVersion, Partner, PartnerKey
 from hub.errors import Corrupt, Refused
+from schemas.agreement import Agreement, AgreementError, load_agreement
 
 SHIPPED = Path(__file__).parent.parent / "schemas" / "agreements"
 
@@ -186,3 +186,14 @@ def partner_of_key(session: Session, public_key: str) -> str:
             "partner.unknown", "this key belongs to no active partner", "register it: hub partner add"
         )
     return partner.id
+
+
+def partners(session: Session) -> list[tuple[str, str, str, list[str]]]:
+    """List partners: id, name, status and the fingerprints of their keys."""
+    keys = session.execute(
+        select(PartnerKey.partner_id, PartnerKey.fingerprint).where(PartnerKey.revoked_at.is_(None))
+    ).all()
+    return [
+        (row.id, row.name, row.status, [mark for partner, mark in keys if partner == row.id])
+        for row in session.scalars(select(Partner).order_by(Partner.id))
+    ]

@@ -6,7 +6,7 @@ import polars as pl
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hub import lease, logbook, staging
+from hub import lease, logbook, registry, staging
 from hub.case import Case, folder_of, now
 from hub.database.models import Clearance, Parcel, ReasonCount, StepResult, Submission
 from hub.errors import Corrupt, HubError
@@ -69,7 +69,7 @@ def close(session: Session, case: Case, row: Submission, state: State) -> None:
     (told,) = logbook.append(session, case.office, [outcome])
     if parcel is not None:
         parcel.outcome_index = told.index
-    row.state = state
+    row.state = state.value
     kind = _RECEIPTS[state]
     if state is State.ACKNOWLEDGED and (row.refused or row.withheld or row.quarantined):
         kind = "partially_accepted"
@@ -91,6 +91,23 @@ def refuse(case: Case, error: HubError) -> None:
     clear_away(case)
 
 
+def withdraw(case: Case) -> None:
+    """End a submission that its sender has recalled; an intended parcel is stopped."""
+    with case.office.database.transaction() as session:
+        row = lease.hold(session, case.lease)
+        for parcel in session.scalars(
+            select(Parcel).where(Parcel.submission == row.id, Parcel.state == "intended")
+        ):
+            parcel.state = "stopped"
+        row.reason = "submission.recalled"
+        tally = Tally()
+        tally.received = row.received or 0
+        tally.add(Fate.WITHHELD, row.reason, tally.received)
+        tally.settle(session, row)
+        close(session, case, row, State.WITHDRAWN)
+    clear_away(case)
+
+
 def quarantine(session: Session, case: Case, row: Submission, codes: Iterable[str]) -> None:
     """Hold a whole submission back until people have looked at it."""
     row.reason = next(iter(codes))
@@ -108,6 +125,16 @@ def stop(case: Case, alarm: Corrupt) -> None:
         entry = logbook.entry("alarm", now(session), row.id, case.agreement, reason=alarm.code)
         logbook.append(session, case.office, [entry])
         quarantine(session, case, row, [alarm.code])
+
+
+def in_force(case: Case) -> bool:
+    """Tell whether the agreement is still in force; if not, the submission waits for people."""
+    with case.office.database.transaction() as session:
+        row = lease.hold(session, case.lease)
+        if registry.still_active(session, case.agreement):
+            return True
+        quarantine(session, case, row, ["agreement.inactive"])
+        return False
 
 
 def keep_findings(case: Case) -> str:

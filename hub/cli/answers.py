@@ -1,0 +1,75 @@
+"""How the command line answers: text or one JSON object on stdout, errors on stderr, and the exit status."""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hub.errors import HubError
+
+DONE, FAILED = 0, 1
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")]
+STDERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(answer: Mapping[str, Any], *, as_json: bool, text: Callable[[], object]) -> None:
+    """Give an answer: the whole mapping as JSON, or its text (a string, or something that rich can draw)."""
+    if as_json:
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False, default=str) + "\n")
+    else:
+        Console(highlight=False, soft_wrap=True).print(text())
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Draw a plain table."""
+    drawn = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
+    return drawn
+
+
+@contextmanager
+def progress(task: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being done; silent elsewhere."""
+    with STDERR.status(task) as status:
+        yield lambda step: status.update(f"{task}: {step}")
+
+
+def fail(code: str, message: str, remedy: str) -> NoReturn:
+    """End with exit status 1 and say why and what to do."""
+    STDERR.print(f"[bold red]{code}[/]: ", end="")
+    STDERR.print(message, markup=False)
+    STDERR.print(f"-> {remedy}", markup=False)
+    raise typer.Exit(FAILED)
+
+
+@contextmanager
+def told(*, as_json: bool) -> Iterator[None]:
+    """Turn every error into an answer. What is not the hub's own may quote a row: only its place is told."""
+    try:
+        yield
+    except HubError as error:
+        _answer_error(error.code, error.message, error.remedy, as_json=as_json)
+    except (typer.Exit, typer.Abort, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 -- the last door before the terminal
+        steps = traceback.extract_tb(error.__traceback__)
+        places = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(steps[-6:]))
+        message = f"an unforeseen {type(error).__name__} at {places}"
+        remedy = "nothing is lost; report this line (it holds no personal data)"
+        _answer_error("hub.defect", message, remedy, as_json=as_json)
+
+
+def _answer_error(code: str, message: str, remedy: str, *, as_json: bool) -> NoReturn:
+    if as_json:
+        sys.stdout.write(
+            json.dumps({"error": {"code": code, "message": message, "remedy": remedy}}, ensure_ascii=False)
+            + "\n"
+        )
+    fail(code, message, remedy)

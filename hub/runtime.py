@@ -1,0 +1,121 @@
+"""The runtime: the only place that knows which concrete parts a hub is built from."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+
+from connectors import formats
+from connectors.outbox import Outbox
+from hub import registry, staging
+from hub.case import now
+from hub.database.embedded import EmbeddedPostgres
+from hub.database.provision import provision, role_urls
+from hub.database.session import Database
+from hub.errors import Refused
+from hub.keys import KeyRing, create_keys
+from hub.ledger.entry import Actor, Entry
+from hub.logbook import append
+from hub.office import Office
+from hub.settings import Settings
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """What `hub init` made or found."""
+
+    home: Path
+    agreements: tuple[str, ...]
+    newly_active: tuple[str, ...]
+
+
+@contextmanager
+def open_office(settings: Settings) -> Iterator[Office]:
+    """Open an initialised hub: keys, database, routes. The embedded server runs as long as somebody needs it.
+
+    Raises:
+        Refused: ``hub.not_initialised`` where there is none.
+    """
+    if not settings.key_folder.is_dir():
+        raise Refused(
+            "hub.not_initialised", f"there is no hub in {settings.root}", "run: hub init (or set HUB_HOME)"
+        )
+    ring = KeyRing(settings.key_folder)
+    with _server(settings, ring) as server:
+        yield from _office(settings, ring, role_urls(server, ring))
+
+
+def initialise(settings: Settings) -> Initialised:
+    """Make keys, database and folders, and put the agreements in force that say so; again changes nothing."""
+    for folder in (settings.root, settings.data, settings.run, settings.public):
+        staging.make_folder(folder)
+    create_keys(settings.key_folder)
+    ring = KeyRing(settings.key_folder)
+    _publish_keys(settings, ring)
+    agreements = registry.read_agreements([settings.agreements or registry.SHIPPED])
+    with _server(settings, ring) as server:
+        urls = provision(server, ring)
+        for office in _office(settings, ring, urls):
+            with office.database.transaction() as session:
+                fresh = [
+                    agreement
+                    for agreement in agreements
+                    if agreement.status == "active" and registry.file_agreement(session, agreement)
+                ]
+                at = now(session)
+                actor = Actor(role="administrator", id="hub-init")
+                append(
+                    session,
+                    office,
+                    [
+                        Entry(
+                            kind="agreement",
+                            time=at,
+                            actor=actor,
+                            reason="activated",
+                            agreement=agreement.id,
+                            agreement_version=agreement.version,
+                            agreement_digest=agreement.digest,
+                        )
+                        for agreement in fresh
+                    ],
+                )
+    return Initialised(
+        settings.root, tuple(a.id for a in agreements), tuple(agreement.id for agreement in fresh)
+    )
+
+
+def outbox(settings: Settings) -> Outbox:
+    """Give the hub's own outbox."""
+    return Outbox(settings.data / "outbox")
+
+
+def _office(settings: Settings, ring: KeyRing, urls: Mapping[str, URL]) -> Iterator[Office]:
+    database = Database(urls)
+    try:
+        yield Office(settings, database, ring, formats, outbox(settings))
+    finally:
+        database.close()
+
+
+@contextmanager
+def _server(settings: Settings, ring: KeyRing) -> Iterator[URL]:
+    if settings.database_url is not None:
+        yield make_url(settings.database_url.get_secret_value())
+        return
+    server = EmbeddedPostgres(
+        settings.postgres,
+        settings.run,
+        ring.database_secret("superuser"),
+        free_bytes=settings.free_bytes,
+    )
+    with server.serving() as url:
+        yield url
+
+
+def _publish_keys(settings: Settings, ring: KeyRing) -> None:
+    """Lay the keys that verify log and receipts where everybody may read them."""
+    staging.write_once(settings.public / "log.vkey", (ring.verifier_key(settings.origin) + "\n").encode())
+    staging.write_once(settings.public / "receipts.pem", ring.receipt_key_text().encode())
