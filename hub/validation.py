@@ -1,0 +1,192 @@
+"""Validation of rows (Prüfung): every row held against its agreement, part by part.
+
+A vectorised screen lets the good rows through; only rows that fail it go to the exact row model, which says
+why. The rules between fields follow. The screen may be stricter than the model, never laxer: a row that the
+screen stops and nothing explains is set aside (quarantined), not lost. Findings name places and codes, never
+values.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import polars as pl
+from pydantic import ValidationError
+
+from hub.batch_metrics import Metrics
+from hub.keys_seen import KeysSeen
+from schemas.agreement import Agreement, Field
+from schemas.checks import CHECKS, row_model
+from schemas.terms import TODAY, AtMost, NotAfter, Present, Unique
+
+REFUSED: Final = "refused"
+QUARANTINED: Final = "quarantined"
+DISAGREEMENT: Final = "validation.disagreement"
+MONTH: Final = len("2026-01")
+DAY: Final = len("2026-01-31")
+FINDINGS: Final = {"place": pl.UInt32, "column": pl.String, "code": pl.String, "fate": pl.String}
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A part after validation.
+
+    ``frame`` holds the good rows in the file's order: ``place`` and every field in its canonical text, ""
+    where it is missing, never null. ``findings`` has a line for each reason (``place``, ``column``:
+    the field's name or null for the whole row, ``code``, ``fate``); all lines of a place carry the same fate,
+    ``refused`` or ``quarantined``.
+    """
+
+    frame: pl.DataFrame
+    findings: pl.DataFrame
+
+
+class Batch:
+    """One file under validation, part by part: it remembers the keys seen and counts the batch's figures.
+
+    Args:
+        agreement: whose fields, rules and expectations hold.
+        today: the day that the rules call ``today``: the day of receipt where the sender lives.
+    """
+
+    def __init__(self, agreement: Agreement, today: date) -> None:
+        self._agreement, self._today = agreement, today
+        self._seen = KeysSeen()
+        self._metrics = Metrics(agreement)
+
+    def judge(self, rows: pl.DataFrame, faults: pl.DataFrame) -> Validated:
+        """Validate the next part and count it.
+
+        Args:
+            rows: the part's readable rows, see ``validate_part``.
+            faults: its unreadable ones: ``place``, ``column`` (the heading, or null), ``code``; they are
+                refused, and join the findings.
+        """
+        part = validate_part(rows, self._agreement, self._today, self._seen)
+        names = {field.header: field.name for field in self._agreement.fields}
+        unreadable = faults.select(
+            pl.col("place").cast(pl.UInt32),
+            pl.col("column").replace(names),
+            pl.col("code").cast(pl.String),
+            pl.lit(REFUSED).alias("fate"),
+        )
+        findings = pl.concat([part.findings, unreadable]).sort("place", maintain_order=True)
+        self._metrics.add(rows, part.frame, findings.filter(pl.col("fate") == REFUSED)["place"].n_unique())
+        return Validated(part.frame, findings)
+
+    def metrics(self, received: int) -> dict[str, float]:
+        """Give the batch's figures for its expectations; ``received`` is the number of all its rows."""
+        return self._metrics.figures(received)
+
+
+def validate_part(frame: pl.DataFrame, agreement: Agreement, today: date, seen: KeysSeen) -> Validated:
+    """Divide the rows of a part into good ones and findings; every row is in exactly one of the two.
+
+    Args:
+        frame: ``place`` (UInt32) and a String column per field; "" is a missing value.
+        agreement: whose fields and rules hold.
+        today: the day that the rules call ``today``.
+        seen: the keys of the file's earlier parts; the good rows' keys are added.
+    """
+    good = frame.select(_screen(agreement)).to_series()
+    suspects = frame.filter(~good)
+    explained = _explain(suspects, agreement)
+    doubtful = suspects.join(explained, on="place", how="anti", maintain_order="left")
+    unexplained, broken = _hold_rules(_canonical(doubtful, agreement), agreement, today)
+    rows, refused = _hold_rules(_canonical(frame.filter(good), agreement), agreement, today)
+    rows, repeated = _first_of_keys(rows, agreement, seen)
+    disagreed = _findings(unexplained, None, DISAGREEMENT, QUARANTINED)
+    findings = pl.concat([explained, broken, disagreed, refused, repeated])
+    return Validated(frame=rows, findings=findings.sort("place", maintain_order=True))
+
+
+def _screen(agreement: Agreement) -> pl.Expr:
+    """Say of each row whether it is certainly good, field by field."""
+    return pl.all_horizontal(_field_screen(field) for field in agreement.fields).alias("good")
+
+
+def _field_screen(field: Field) -> pl.Expr:
+    column = pl.col(field.name)
+    passes = CHECKS[field.check].screen(column, field)
+    return (
+        pl.when(_missing(column)).then(statement=not field.required).otherwise(passes).fill_null(value=False)
+    )
+
+
+def _missing(column: pl.Expr) -> pl.Expr:
+    return column.is_null() | (column == "")
+
+
+def _canonical(frame: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:
+    """Write the fields of good rows in their canonical text, "" where one is missing."""
+    columns = [
+        pl.when(_missing(pl.col(field.name)))
+        .then(pl.lit(""))
+        .otherwise(CHECKS[field.check].normal(pl.col(field.name), field))
+        .alias(field.name)
+        for field in agreement.fields
+    ]
+    return frame.select("place", *columns)
+
+
+def _explain(suspects: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:
+    """Ask the row model about each row; what it finds nothing wrong with gets no line."""
+    names = [field.name for field in agreement.fields]
+    validate = row_model(agreement).__pydantic_validator__.validate_python
+    lines: list[tuple[int, str, str, str]] = []
+    for place, *texts in suspects.select("place", *names).iter_rows():
+        try:
+            validate(dict(zip(names, texts, strict=True)))
+        except ValidationError as error:
+            reasons = error.errors(include_input=False, include_context=False, include_url=False)
+            lines.extend((place, str(reason["loc"][0]), reason["type"], REFUSED) for reason in reasons)
+    return pl.DataFrame(lines, schema=FINDINGS, orient="row")
+
+
+def _hold_rules(rows: pl.DataFrame, agreement: Agreement, today: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Divide canonical rows into those that keep every rule between fields, and findings of the others."""
+    breaches = [
+        (rule, _breach(rule, agreement, today)) for rule in agreement.rules if not isinstance(rule, Unique)
+    ]
+    findings = [
+        _findings(rows.filter(breach.fill_null(value=False)), rule.field, rule.code, REFUSED)
+        for rule, breach in breaches
+    ]
+    found = pl.concat([pl.DataFrame(schema=FINDINGS), *findings])
+    return rows.join(found, on="place", how="anti", maintain_order="left"), found
+
+
+def _breach(rule: Present | NotAfter | AtMost, agreement: Agreement, today: date) -> pl.Expr:
+    """Say of each row whether it certainly breaks the rule; a missing value breaks none but ``present``."""
+    column = pl.col(rule.field)
+    if isinstance(rule, Present):
+        return _missing(column)
+    if isinstance(rule, AtMost):  # "" is no number, and null exceeds nothing
+        return column.cast(pl.Float64, strict=False) > pl.col(rule.other).cast(pl.Float64, strict=False)
+    checks = [agreement.field(rule.field).check]
+    if rule.other == TODAY:
+        latest = pl.lit(today.isoformat())
+    else:
+        # An unknown day or month (00) of the later date may be any: it counts as the last one.
+        latest = pl.col(rule.other).str.replace_all("-00", "-99", literal=True)
+        checks.append(agreement.field(rule.other).check)
+    digits = MONTH if "month" in checks else DAY
+    return (latest != "") & (column.str.slice(0, digits) > latest.str.slice(0, digits))
+
+
+def _first_of_keys(
+    rows: pl.DataFrame, agreement: Agreement, seen: KeysSeen
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep the first row of each key; what one ``unique`` rule refuses, the rules after it do not see."""
+    found = [pl.DataFrame(schema=FINDINGS)]
+    for place, rule in enumerate(agreement.rules):
+        if isinstance(rule, Unique):
+            first = pl.Series(seen.of(place).add(rows.select(rule.fields)))
+            found.append(_findings(rows.filter(~first), None, rule.code, REFUSED))
+            rows = rows.filter(first)
+    return rows, pl.concat(found)
+
+
+def _findings(rows: pl.DataFrame, column: str | None, code: str, fate: str) -> pl.DataFrame:
+    literals = {"column": column, "code": code, "fate": fate}
+    return rows.select("place", **{name: pl.lit(text, pl.String) for name, text in literals.items()})
