@@ -26,7 +26,11 @@ _SYMBOL: Final = _CONTINUATION[:3] + "".join(sign for sign in _CONTINUATION[3:] 
 MOJIBAKE: Final = f"[ÂÃÄÅ][{_CONTINUATION}]|[ÆÇÈÉÌÍÐÑ][{_SYMBOL}]|á[º»]|â€|\ufffd"
 
 _MOJIBAKE = re.compile(MOJIBAKE)
-_STARTS: Final = whole(f"[{re.escape(''.join(FORMULA_STARTS))}](?s:.*)")
+_OBSOLETE_MARKS = re.compile(
+    "[\u0340\u0341\u0343\u0344]"
+)  # Unicode discourages them; no keyboard writes them
+# One expression for the screen: a formula's first character, or a destroyed letter anywhere.
+_DAMAGE: Final = rf"\A[{re.escape(''.join(FORMULA_STARTS))}]|{MOJIBAKE}"
 
 
 class NameCheck(BaseCheck[CheckOptions]):
@@ -38,8 +42,7 @@ class NameCheck(BaseCheck[CheckOptions]):
         super().__init__(CheckOptions)
 
     def _good(self, column: pl.Expr, options: CheckOptions) -> pl.Expr:  # noqa: ARG002 -- names have none
-        damaged = column.str.contains(MOJIBAKE) | column.str.contains(_STARTS)
-        return column.str.contains(_screen_pattern()) & ~damaged
+        return column.str.contains(_screen_pattern()) & ~column.str.contains(_DAMAGE)
 
     def _fault(self, text: str, options: CheckOptions) -> str | None:  # noqa: ARG002 -- names have none
         if _MOJIBAKE.search(text):
@@ -47,15 +50,35 @@ class NameCheck(BaseCheck[CheckOptions]):
         if text.startswith(FORMULA_STARTS):
             return "value.formula"
         parts = _parts(normalize("NFC", text))
-        if parts is None:
+        if parts is None or _OBSOLETE_MARKS.search(text):
             return "value.characters"
         return None if any(part in _letters() for part in parts) else "value.format"
 
     def _canonical(self, column: pl.Expr, options: CheckOptions) -> pl.Expr:  # noqa: ARG002
-        return column.str.normalize("NFC")
+        return column.map_batches(_composed, return_dtype=pl.String, is_elementwise=True)
 
     def _conforming(self, column: pl.Expr, options: CheckOptions) -> pl.Expr:
         return self._good(column, options) & (column.str.normalize("NFC") == column)
+
+
+def _composed(names: pl.Series) -> pl.Series:
+    """The names in NFC; only those that may not be in it yet are normalised, which takes long."""
+    doubtful = names.str.contains(_maybe_decomposed())
+    if not doubtful.any():
+        return names
+    return (
+        names.to_frame("name")
+        .select(
+            pl.when(doubtful).then(names.set(~doubtful, None).str.normalize("NFC")).otherwise(pl.col("name"))
+        )
+        .to_series()
+    )
+
+
+@cache
+def _maybe_decomposed() -> str:
+    """Combining marks, and the characters that NFC replaces."""
+    return rf"[\u0300-\u036f{''.join(_twins(_letters() | _non_letters()))}]"
 
 
 def _read(*kinds: str) -> Iterator[str]:
@@ -125,4 +148,7 @@ def _spellings(text: str) -> Iterator[str]:
 
 def _twins(allowed: frozenset[str]) -> Iterator[str]:
     """Single characters that only exist for compatibility and whose NFC is allowed (the sign for kelvin)."""
-    return (twin for twin in map(chr, range(0x80, 0x2200)) if normalize("NFC", twin) in allowed)
+    known = allowed.__contains__
+    return (
+        twin for twin in map(chr, range(0x80, 0x2200)) if known(normalize("NFC", twin)) and not known(twin)
+    )

@@ -89,11 +89,10 @@ class DecimalCheck(BaseCheck[DecimalOptions]):
             return "value.range"
         return None
 
-    def _canonical(self, column: pl.Expr, options: DecimalOptions) -> pl.Expr:  # noqa: ARG002
-        point = column.str.replace(",", ".", literal=True).str.strip_chars_start("0")
-        has_places = point.str.contains(".", literal=True)
-        bare = pl.when(has_places).then(point.str.strip_chars_end("0").str.strip_suffix(".")).otherwise(point)
-        return pl.when(bare.str.contains(r"\A[0-9]")).then(bare).otherwise(pl.lit("0") + bare)
+    def _canonical(self, column: pl.Expr, options: DecimalOptions) -> pl.Expr:
+        exact = pl.Decimal(_LONGEST + options.places, options.places)
+        number = column.str.replace(",", ".", literal=True).cast(exact, strict=False)
+        return number.cast(pl.String).str.strip_chars_end("0").str.strip_suffix(".")
 
     def _conforming(self, column: pl.Expr, options: DecimalOptions) -> pl.Expr:
         form = whole(r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?")
