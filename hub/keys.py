@@ -34,7 +34,7 @@ from hub.errors import Corrupt, Refused
 from hub.staging import discard, disk_errors, make_folder, publish, write_once
 
 VERSION = 1
-ROLES = ("owner", "application", "auditor", "airflow")
+ROLES = ("superuser", "owner", "application", "auditor", "airflow")
 
 _KEK, _IDENTITY, _PSEUDONYM = f"kek-{VERSION}.key", f"identity-{VERSION}.key", f"pseudonym-{VERSION}.key"
 _LOG, _RECEIPT = f"log-{VERSION}.pem", f"receipt-{VERSION}.pem"

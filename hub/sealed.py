@@ -77,14 +77,21 @@ class SealedWriter(io.BufferedIOBase):
         self._sealed = bytearray(CHUNK + TAG)
         self._counter = 0
         self._length = 0
-        with disk_errors(path):
+        try:
+            self._create()
+        except BaseException:
+            self.close()
+            raise
+
+    def _create(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with disk_errors(self._path):
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._handle = os.open(path, flags, 0o600)
+                self._handle = os.open(self._path, flags, 0o600)
             except FileExistsError:
                 raise Transient(
                     code="staging.exists",
-                    message=f"expected no file {path}, found one",
+                    message=f"expected no file {self._path}, found one",
                     remedy="Another attempt is writing it or died over it; discard it once none is running.",
                 ) from None
             _write_all(self._handle, memoryview(self._header))
