@@ -38,14 +38,14 @@ def read_consents(path: Path) -> pl.DataFrame:
     """
     try:
         raw = pl.read_csv(
-            path, separator=";", infer_schema=False, missing_utf8_is_empty_string=True, encoding="utf8"
+            path, separator=";", infer_schema=False, encoding="utf8"
         )
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, ValueError):
-        raise _wrong_file("a readable file of consents, found another") from None
+        raise _wrong_file(expected="a readable file of consents, found another") from None
     if raw.columns != list(COLUMNS):
-        raise _wrong_file(f"the columns {', '.join(COLUMNS)} in this order")
+        raise _wrong_file(expected=f"the columns {', '.join(COLUMNS)} in this order")
     if raw.height == 0:
-        raise _wrong_file("at least one consent, found none")
+        raise _wrong_file(expected="at least one consent, found none")
     rows = raw.rename(COLUMNS).with_columns(pl.all().fill_null("").str.strip_chars())
     _check_rows(rows)
     days = rows.with_columns(
@@ -80,7 +80,7 @@ def _fail_at(wrong: pl.Series, also: pl.Series | None, name: str) -> None:
         )
 
 
-def _wrong_file(expected: str) -> Refused:
+def _wrong_file(*, expected: str) -> Refused:
     return Refused(
         "consent.file", f"expected {expected}", "see docs/consents.md, or: hub agreement sample E3 --out DIR"
     )

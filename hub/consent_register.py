@@ -102,7 +102,8 @@ def of_person(office: Office, collector: str, number: str) -> list[Held]:
             """
             SELECT s.template, s.recipient, s.purpose, s.fields, c.language, c.form,
                 c.given_at, c.valid_until, c.withdrawn_at
-            FROM hub.person_number n JOIN hub.consent c USING (person_id) JOIN hub.consent_scope s ON s.id = c.scope_id
+            FROM hub.person_number n JOIN hub.consent c USING (person_id)
+            JOIN hub.consent_scope s ON s.id = c.scope_id
             WHERE n.space = %s AND n.mac = %s ORDER BY c.given_at
             """,
             [collector, mac],
@@ -153,8 +154,8 @@ def record(connection: Connection, ring: KeyRing, collector: str, consents: pl.D
 def _merge(connection: Connection, collector: str) -> Imported:
     taken = connection.execute(
         """
-        INSERT INTO hub.consent (collector, reference_mac, person_id, scope_id, language, form, evidence_mac,
-            given_at, valid_until, withdrawn_at)
+        INSERT INTO hub.consent (collector, reference_mac, person_id, scope_id, language, form,
+            evidence_mac, given_at, valid_until, withdrawn_at)
         SELECT DISTINCT ON (reference) %s, reference, person, scope, m.language, m.form, evidence,
             to_timestamp(given_at), to_timestamp(nullif(valid_until, 'NaN')),
             to_timestamp(nullif(withdrawn_at, 'NaN'))

@@ -1,4 +1,4 @@
-"""Delivery: gate, intent, a last look at consents, and the sending; in this order, each durable before the next.
+"""Delivery: gate, intent, a last look at consents, the sending; each durable before the next.
 
 The moment of sending is one transaction. It holds back every change of consents, looks once more for
 withdrawals and for other deliveries of the same agreement, brings the parcel to its recipient and notes that

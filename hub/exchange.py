@@ -25,10 +25,12 @@ from hub import (
     staging,
     validation,
 )
+from hub.batch_metrics import Metrics
 from hub.case import Case, at_work, now, open_case
 from hub.database.models import Clearance, Submission
 from hub.database.session import raw
 from hub.errors import Corrupt, Refused
+from hub.keys_seen import KeysSeen
 from hub.office import Office
 from hub.states import FINAL, RESTING, Fate, State
 from hub.tally import Tally
@@ -49,7 +51,7 @@ def receive(case: Case) -> None:
             step.write(rows=batch.frame, faults=batch.faults)
         intake.check_row_total(case, rows)
         with case.office.database.transaction() as session:
-            facts = {"rows": rows, "sheet": reader.sheet, "columns": reader.columns}
+            facts = {"rows": rows, "sheet": reader.sheet, "columns": dict(reader.columns)}
             row = step.finish(session, facts)
             row.received = rows
             row.notices = sorted({*row.notices, *reader.notices})
@@ -59,19 +61,24 @@ def validate(case: Case) -> None:
     """Hold every row against the agreement, and the batch against its expectations."""
     staged, tally = case.result("receive"), Tally()
     tally.received = staged.facts["rows"]
-    checks = validation.Batch(case.agreement, today=case.created_at.astimezone(intake.BERLIN).date())
+    seen, metrics = KeysSeen(), Metrics(case.agreement)
+    today = case.created_at.astimezone(intake.BERLIN).date()
     with at_work(case, "validate") as step:
         for rows, faults in zip(case.parts(staged, "rows"), case.parts(staged, "faults"), strict=True):
-            judged = checks.judge(rows, faults)
-            tally.refuse_first_reasons(judged.findings)
-            step.write(rows=judged.frame, findings=judged.findings)
-        verdict = expectations.judge(checks.metrics(tally.received), case.agreement)
+            judged = validation.validate_part(rows, case.agreement, today, seen)
+            findings = pl.concat([settlement.of_faults(case.agreement, faults), judged.findings])
+            tally.refuse_first_reasons(findings)
+            metrics.add(rows, judged.frame, findings["place"].n_unique())
+            step.write(rows=judged.frame, findings=findings)
+        verdict = expectations.judge(metrics.figures(tally.received), case.agreement)
+        codes = [failure.code for failure in verdict.failures]
         with case.office.database.transaction() as session:
-            row = step.finish(session, {"reasons": tally.facts(), "batch": list(verdict.codes)})
+            row = step.finish(session, {"reasons": tally.facts(), "batch": codes})
             if verdict.passed:
+                row.notices = sorted({*row.notices, *codes})
                 row.state = State.VALIDATED.value
             else:
-                settlement.quarantine(session, case, row, verdict.codes)
+                settlement.quarantine(session, case, row, codes)
 
 
 def authorise(case: Case) -> None:

@@ -1,4 +1,4 @@
-"""Intake: a file becomes a submission, sealed as it comes in, and its sender gets the receipt ``received``."""
+"""Intake: a file becomes a submission, sealed as it comes in; its sender gets the receipt ``received``."""
 
 import hashlib
 import os

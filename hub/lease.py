@@ -16,6 +16,12 @@ from sqlalchemy.orm import Session
 from hub.database.models import Submission
 from hub.errors import Refused, Transient
 
+_EXTEND = text(
+    """
+    UPDATE hub.submission SET lease_until = clock_timestamp() + make_interval(secs => :s) WHERE id = :id
+    """
+)
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -74,9 +80,7 @@ def claim(session: Session, submission: str, seconds: float) -> Lease:
     row.fence += 1
     row.lease_holder = holder()
     session.execute(
-        text(
-            "UPDATE hub.submission SET lease_until = clock_timestamp() + make_interval(secs => :s) WHERE id = :id"
-        ),
+        _EXTEND,
         {"s": seconds, "id": submission},
     )
     return Lease(submission, row.fence)
@@ -102,9 +106,7 @@ def renew(session: Session, lease: Lease, seconds: float) -> None:
     """Say that the holder still works; long steps do so after every part."""
     hold(session, lease)
     session.execute(
-        text(
-            "UPDATE hub.submission SET lease_until = clock_timestamp() + make_interval(secs => :s) WHERE id = :id"
-        ),
+        _EXTEND,
         {"s": seconds, "id": lease.submission},
     )
 

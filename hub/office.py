@@ -1,6 +1,6 @@
 """The office: everything that the steps of an exchange stand on, handed down once from hub.runtime."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -32,7 +32,7 @@ class Reader(Protocol):
     sheet: str | None
 
     @property
-    def columns(self) -> dict[str, int]:
+    def columns(self) -> Mapping[str, int]:
         """Where each field stands in the file: field name to position from 0."""
 
     def batches(self) -> Iterator[Batch]:

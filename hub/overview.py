@@ -105,5 +105,5 @@ def _seconds(session: Session, submission: str) -> dict[str, float]:
     rows = session.execute(
         select(StepResult.step, StepResult.seconds).where(StepResult.submission == submission)
     )
-    found = {step: seconds for step, seconds in rows}
+    found = {row.step: row.seconds for row in rows}
     return {step: found[step] for step in STEPS if step in found}

@@ -13,6 +13,7 @@ from hub.errors import Corrupt, HubError
 from hub.ledger.entry import Parcel as ParcelDigest
 from hub.states import Fate, State
 from hub.tally import Tally
+from schemas.agreement import Agreement
 
 FINDINGS = {"place": pl.UInt32, "column": pl.String, "code": pl.String, "fate": pl.String}
 _RECEIPTS = {
@@ -49,12 +50,10 @@ def clearance(case: Case) -> Clearance:
 def close(session: Session, case: Case, row: Submission, state: State) -> None:
     """Bring a submission to its end: outcome in the log, receipt for the sender, the state itself."""
     at = now(session)
-    reasons = {
-        code: rows
-        for code, rows in session.execute(
-            select(ReasonCount.code, ReasonCount.rows).where(ReasonCount.submission == row.id)
-        )
-    }
+    reasons: dict[str, int] = {}
+    counted = select(ReasonCount.code, ReasonCount.rows).where(ReasonCount.submission == row.id)
+    for code, rows in session.execute(counted):
+        reasons[code] = reasons.get(code, 0) + rows
     parcel = session.scalar(select(Parcel).where(Parcel.submission == row.id, Parcel.state == "sent"))
     outcome = logbook.entry(
         "outcome",
@@ -135,6 +134,17 @@ def in_force(case: Case) -> bool:
             return True
         quarantine(session, case, row, ["agreement.inactive"])
         return False
+
+
+def of_faults(agreement: Agreement, faults: pl.DataFrame) -> pl.DataFrame:
+    """Turn the faults of unreadable rows (place, column heading, code) into findings (by field name)."""
+    names = {field.header: field.name for field in agreement.fields}
+    return faults.select(
+        pl.col("place").cast(pl.UInt32),
+        pl.col("column").replace_strict(names, default=None, return_dtype=pl.String),
+        pl.col("code"),
+        pl.lit(Fate.REFUSED.value).alias("fate"),
+    )
 
 
 def keep_findings(case: Case) -> str:

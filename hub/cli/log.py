@@ -20,14 +20,14 @@ def _log() -> None:
 def verify(
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(help="A checkpoint kept from earlier; may be given again.", exists=True),
+        typer.Option(help="A checkpoint kept from earlier; repeatable.", exists=True),
     ] = None,
     receipt: Annotated[
         list[Path] | None, typer.Option(help="A receipt of a sender; may be given again.", exists=True)
     ] = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Prove the log complete and unaltered: every entry, the tree, the signatures, and what others have kept."""
+    """Prove the log complete and unaltered: entries, tree, signatures, and what others have kept."""
     from hub.ledger.verify import verify_database  # noqa: PLC0415
     from hub.runtime import open_office  # noqa: PLC0415
 
@@ -43,11 +43,11 @@ def verify(
             )
         findings = [{"code": f.code, "place": f.place, "de": f.de, "en": f.en} for f in found.findings]
         say(
-            {"ok": found.ok, "size": found.size, "root": found.root.hex(), "findings": findings},
+            {"ok": found.ok, "size": found.size, "root": found.root, "findings": findings},
             as_json=as_json,
             text=lambda: "\n".join(
                 [
-                    f"{found.size} entries, root {found.root.hex()}: {'all proved' if found.ok else 'NOT PROVED'}"
+                    f"{found.size} entries, root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"
                 ]
                 + [f"{f.code} at {f.place}: {f.en}" for f in found.findings]
             ),

@@ -60,8 +60,10 @@ def list_(
             text=lambda: table(
                 ("submission", "agreement", "state", "reason", *FATES),
                 [
-                    (line["submission"], line["agreement"], line["state"], line["reason"])
-                    + tuple(line["rows"][fate] for fate in FATES)
+                    (
+                        *(line[name] for name in ("submission", "agreement", "state", "reason")),
+                        *(line["rows"][fate] for fate in FATES),
+                    )
                     for line in lines
                 ],
             ),
@@ -125,7 +127,8 @@ def _show(office: Any, identity: str, *, as_json: bool, verdict: bool = True) ->
 def _text(answer: dict[str, Any]) -> str:
     rows = answer["rows"]
     lines = [
-        f"[bold]{answer['submission']}[/]  {answer['agreement']} {answer['agreement_version']}  {answer['state']}",
+        f"[bold]{answer['submission']}[/]  {answer['agreement']} {answer['agreement_version']}"
+        f"  {answer['state']}",
         "  ".join(f"{fate} {rows[fate]}" for fate in FATES),
         *(f"  {code}: {count}" for code, count in answer["reasons"].items()),
         *(f"notice: {code}" for code in answer["notices"]),

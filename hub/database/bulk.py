@@ -26,7 +26,7 @@ def _layout(kinds: list[str]) -> np.dtype[np.void]:
 
 
 def copy_in(connection: Connection, table: str, columns: Columns) -> None:
-    """Fill a table: each column a kind (``bytea`` of 16 bytes, ``int4``, ``int8``, ``float8``) and its values.
+    """Fill a table: each column a kind (``bytea`` of 16 bytes, ``int4``, ``int8``, ``float8``) and values.
 
     ``bytea`` values are uint8 arrays of shape (n, 16).
     """
@@ -44,7 +44,7 @@ def copy_in(connection: Connection, table: str, columns: Columns) -> None:
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(SIGNATURE)
-        copy.write(memoryview(records).cast("B"))
+        copy.write(records.tobytes())
         copy.write(TRAILER)
 
 
