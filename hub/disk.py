@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from hub.errors import Transient
+from hub.errors import Corrupt, Transient
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -38,6 +38,31 @@ def disk_errors(path: Path) -> Iterator[None]:
             code="disk.write",
             message=f"expected to write {path}, found {cause}",
             remedy="Check that the folder exists, belongs to the hub's user and that the disk is healthy.",
+        ) from None
+
+
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while reading ``path``, which the hub wrote, into the hub's errors.
+
+    Raises:
+        Corrupt: ``staging.missing`` when it is gone.
+        Transient: ``disk.read`` for every other refusal.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise Corrupt(
+            code="staging.missing",
+            message=f"expected the sealed file {path.name}, found none",
+            remedy="Run `hub doctor`; the sender may have to deliver again.",
+        ) from None
+    except OSError as error:
+        cause = errno.errorcode.get(error.errno or 0, "unknown error")
+        raise Transient(
+            code="disk.read",
+            message=f"expected to read {path}, found {cause}",
+            remedy="Check the disk and the file's owner.",
         ) from None
 
 

@@ -7,7 +7,6 @@ each fail authentication. ``hub.staging`` is the door to this module.
 """
 
 import contextlib
-import errno
 import io
 import os
 import secrets
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hub.disk import disk_errors
+from hub.disk import disk_errors, read_errors
 from hub.errors import Corrupt, Transient
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ class SealedReader(io.BufferedIOBase):
             raise
 
     def _prove(self) -> None:
-        with self._read_errors():
+        with read_errors(self._path):
             self._handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             found = os.fstat(self._handle)
         self._body = found.st_size - HEADER
@@ -203,27 +202,9 @@ class SealedReader(io.BufferedIOBase):
             raise _damaged(self._path, "a cut last chunk")
         self._open_chunk(self._chunks - 1)
 
-    @contextlib.contextmanager
-    def _read_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise Corrupt(
-                code="staging.missing",
-                message=f"expected the sealed file {self._path.name}, found none",
-                remedy="Run `hub doctor`; the sender may have to deliver again.",
-            ) from None
-        except OSError as error:
-            cause = errno.errorcode.get(error.errno or 0, "unknown error")
-            raise Transient(
-                code="disk.read",
-                message=f"expected to read {self._path}, found {cause}",
-                remedy="Check the disk and the file's owner.",
-            ) from None
-
     def _pread(self, count: int, offset: int) -> bytes:
         parts: list[bytes] = []
-        with self._read_errors():
+        with read_errors(self._path):
             while count and (part := os.pread(self._handle, count, offset)):
                 parts.append(part)
                 count -= len(part)

@@ -159,6 +159,19 @@ def test_a_read_only_key_is_good(folder: Path) -> None:
     KeyRing(folder)
 
 
+def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "kek-1.key").unlink()
+    (folder / "kek-1.key").symlink_to("kek-1.key")  # a loop: there, but not to be opened, not even by root
+    assert refusal(folder).code == "keys.unreadable"
+
+
+def test_a_complete_read_only_folder_needs_nothing_written(folder: Path) -> None:
+    (folder / "inventory.txt").unlink()
+    with patch.object(os, "access", return_value=False):
+        create_keys(folder)
+    assert not (folder / "inventory.txt").exists()
+
+
 def test_every_missing_key_is_named(tmp_path: Path) -> None:
     error = refusal(tmp_path / "none")
     assert error.code == "keys.missing"

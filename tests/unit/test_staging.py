@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -335,6 +336,30 @@ def test_discarding_takes_files_links_and_trees_and_minds_nothing_missing(tmp_pa
     for name in ("tree", "link", "tree", "none", "none/deeper"):
         discard(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_tree_that_goes_while_it_is_discarded_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+
+    def taken_by_another(tree: Path) -> None:
+        tree.rmdir()
+        raise FileNotFoundError
+
+    with patch.object(shutil, "rmtree", taken_by_another):
+        discard(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_file_cut_while_it_is_read_and_a_folder_in_its_place_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    content = seal_small(path, b"x" * 3 * SMALL)
+    with SealedReader(path, KEY) as source:
+        os.truncate(path, len(content) // 2)
+        with pytest.raises(Corrupt):
+            source.read()
+    with pytest.raises(Corrupt):
+        SealedReader(tmp_path, KEY)
 
 
 def test_a_small_file_is_written_once_and_never_over_another(tmp_path: Path) -> None:
