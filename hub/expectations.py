@@ -30,16 +30,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the suite says: ``passed`` unless an expectation of severity ``quarantine`` fails."""
+    """What the suite says: ``passed`` unless one of severity ``quarantine`` fails; these come first."""
 
     passed: bool
     failures: tuple[Failure, ...]
-
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """The codes of the failures, each once, the grave ones first."""
-        ranked = sorted(self.failures, key=lambda failure: failure.severity != "quarantine")
-        return tuple(dict.fromkeys(failure.code for failure in ranked))
 
 
 def metric_key(metric: str, column: str | None) -> str:
@@ -69,12 +63,15 @@ def judge(metrics: Mapping[str, float], agreement: Agreement) -> Judgement:
     holds = _answers(figures, list(asked))
     if holds.keys() != asked.keys():
         raise _broken("others", "an answer to each question")
-    failures = tuple(
+    failures = [
         Failure(expectation.code, expectation.metric, expectation.column, expectation.severity)
         for expectation in agreement.expectations
         if not holds[_bounds(expectation)]
+    ]
+    failures.sort(key=lambda failure: failure.severity != "quarantine")
+    return Judgement(
+        passed=all(failure.severity != "quarantine" for failure in failures), failures=tuple(failures)
     )
-    return Judgement(passed=all(failure.severity != "quarantine" for failure in failures), failures=failures)
 
 
 def _bounds(expectation: Expectation) -> Bounds:

@@ -13,7 +13,6 @@ from typing import Final
 import polars as pl
 from pydantic import ValidationError
 
-from hub.batch_metrics import Metrics
 from hub.keys_seen import KeysSeen
 from schemas.agreement import Agreement, Field
 from schemas.checks import CHECKS, row_model
@@ -39,44 +38,6 @@ class Validated:
 
     frame: pl.DataFrame
     findings: pl.DataFrame
-
-
-class Batch:
-    """One file under validation, part by part: it remembers the keys seen and counts the batch's figures.
-
-    Args:
-        agreement: whose fields, rules and expectations hold.
-        today: the day that the rules call ``today``: the day of receipt where the sender lives.
-    """
-
-    def __init__(self, agreement: Agreement, today: date) -> None:
-        self._agreement, self._today = agreement, today
-        self._seen = KeysSeen()
-        self._metrics = Metrics(agreement)
-
-    def judge(self, rows: pl.DataFrame, faults: pl.DataFrame) -> Validated:
-        """Validate the next part and count it.
-
-        Args:
-            rows: the part's readable rows, see ``validate_part``.
-            faults: its unreadable ones: ``place``, ``column`` (the heading, or null), ``code``; they are
-                refused, and join the findings.
-        """
-        part = validate_part(rows, self._agreement, self._today, self._seen)
-        names = {field.header: field.name for field in self._agreement.fields}
-        unreadable = faults.select(
-            pl.col("place").cast(pl.UInt32),
-            pl.col("column").replace(names),
-            pl.col("code").cast(pl.String),
-            pl.lit(REFUSED).alias("fate"),
-        )
-        findings = pl.concat([part.findings, unreadable]).sort("place", maintain_order=True)
-        self._metrics.add(rows, part.frame, findings.filter(pl.col("fate") == REFUSED)["place"].n_unique())
-        return Validated(part.frame, findings)
-
-    def metrics(self, received: int) -> dict[str, float]:
-        """Give the batch's figures for its expectations; ``received`` is the number of all its rows."""
-        return self._metrics.figures(received)
 
 
 def validate_part(frame: pl.DataFrame, agreement: Agreement, today: date, seen: KeysSeen) -> Validated:
@@ -119,14 +80,15 @@ def _missing(column: pl.Expr) -> pl.Expr:
 
 def _canonical(frame: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:
     """Write the fields of good rows in their canonical text, "" where one is missing."""
-    columns = [
-        pl.when(_missing(pl.col(field.name)))
-        .then(pl.lit(""))
-        .otherwise(CHECKS[field.check].normal(pl.col(field.name), field))
-        .alias(field.name)
-        for field in agreement.fields
-    ]
-    return frame.select("place", *columns)
+    return frame.select("place", *(_canonical_field(field) for field in agreement.fields))
+
+
+def _canonical_field(field: Field) -> pl.Expr:
+    column = pl.col(field.name)
+    text = CHECKS[field.check].normal(column, field)
+    if not field.required:
+        text = pl.when(_missing(column)).then(pl.lit("")).otherwise(text)
+    return text.alias(field.name)
 
 
 def _explain(suspects: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:

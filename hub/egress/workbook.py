@@ -23,8 +23,8 @@ _STRINGS: Final = "xl/sharedStrings.xml"
 _BOOK: Final = "xl/workbook.xml"
 _TAGS: Final = {  # elements that may occur; in parts without an entry any may, but no text
     _SHEET: frozenset(
-        ["worksheet", "dimension", "sheetViews", "sheetView", "sheetFormatPr", "pageMargins"]
-        + ["sheetData", "row", "c", "v", "is", "t"]
+        {"worksheet", "dimension", "sheetViews", "sheetView", "sheetFormatPr", "pageMargins"}
+        | {"sheetData", "row", "c", "v", "is", "t"}
     ),
     _STRINGS: frozenset({"sst", "si", "t"}),
     _BOOK: frozenset(
