@@ -40,7 +40,7 @@ def _header_line(text: bytes, delimiter: str) -> tuple[list[str], bytes]:
     if end is None or end > LONGEST_HEADER:
         return [], b""
     line = whole[:end].removesuffix(b"\r").decode()
-    if any(ord(character) < records.FIRST_PRINTABLE and character not in "\t\r\n" for character in line):
+    if any(ord(character) < records.SPACE and character not in "\t\r\n" for character in line):
         raise refused("file.format", "the first line holds control characters: this is no text file")
     if "\r" in line.replace("\r\n", "\n"):
         raise refused("file.format", "the lines end with carriage returns alone (old Macintosh format)")

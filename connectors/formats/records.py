@@ -23,14 +23,10 @@ CR: Final = 0x0D
 TAB: Final = 0x09
 QUOTE: Final = 0x22
 DELETE: Final = 0x7F
-FIRST_PRINTABLE: Final = 0x20
+SPACE: Final = 0x20
 
-_BEFORE_BLANK: Final = (0x20, 0x09, 0xA0, 0x87, 0xAF, CR)
-"""Last bytes of the blanks in UTF-8 (space, tab, U+00A0, U+2007, U+202F): a hint, not a proof. A carriage
-return before the line feed may hide one."""
-_AFTER_BLANK: Final = (0x20, 0x09, 0xC2, 0xE2)
-"""First bytes of the same."""
-
+_RARE: Final = (CR, 0xA0, 0xE2)
+"""A carriage return and the octets without which there is no U+00A0, U+2007 or U+202F in UTF-8."""
 
 @dataclass(frozen=True)
 class Records:
@@ -38,7 +34,8 @@ class Records:
 
     A record is ``text[starts[i] : ends[i]]``, its line feed stands at ``ends[i]``. ``fields[i]`` counts its
     cells, 0 where a quotation mark is out of place. ``lines[i]`` counts the line feeds before it. What lies
-    behind ``consumed`` is an incomplete record; ``consumed_lines`` counts the line feeds before it.
+    behind ``consumed`` is an incomplete record; ``consumed_lines`` counts the line feeds before it, ``feeds``
+    all of them.
     ``separators`` are the delimiters and record ends outside of quoted cells; ``blanks`` says whether a cell
     may begin or end with a blank.
     """
@@ -50,7 +47,7 @@ class Records:
     separators: Places
     consumed: int
     consumed_lines: int
-    quoted: bool
+    feeds: int
     blanks: bool
 
 
@@ -64,19 +61,18 @@ def find(text: bytes, delimiter: bytes) -> Records:
     specials = np.flatnonzero(marks)
     kinds = octets[specials]
     feeds = kinds == LF
+    strays: list[int] = []
     if quoted:
         is_end, is_separator, strays = _outside(text, octets, specials, kinds, delimiter)
         chosen = np.flatnonzero(is_separator)
         at_end = np.flatnonzero(is_end[chosen])
-        end_specials = chosen[at_end]
         separators = specials[chosen]
-        lines_after = np.cumsum(feeds)[end_specials]
+        lines_after = np.cumsum(feeds)[chosen[at_end]]
     else:
-        strays = np.empty(0, dtype=np.int64)
         separators = specials
-        end_specials = at_end = np.flatnonzero(feeds)
+        at_end = np.flatnonzero(feeds)
         lines_after = np.arange(1, len(at_end) + 1)
-    ends = specials[end_specials]
+    ends = separators[at_end]
     fields = np.diff(at_end, prepend=-1)
     fields[np.searchsorted(ends, strays)] = 0
     none = len(ends) == 0
@@ -88,8 +84,8 @@ def find(text: bytes, delimiter: bytes) -> Records:
         separators=separators,
         consumed=0 if none else int(ends[-1]) + 1,
         consumed_lines=0 if none else int(lines_after[-1]),
-        quoted=quoted,
-        blanks=_may_hold_blanks(octets, specials),
+        feeds=int(np.count_nonzero(feeds)),
+        blanks=_may_hold_blanks(text, octets, marks),
     )
 
 
@@ -119,11 +115,11 @@ def controls(text: bytes, records: Records) -> tuple[Places, Places]:
     Tabs and line feeds are text; a carriage return is one only before a line feed.
     """
     octets = np.frombuffer(text, dtype=np.uint8)
-    low = octets < FIRST_PRINTABLE
-    low |= octets == DELETE
+    low = octets < SPACE
     # Most texts hold line feeds only, and then counting says it all.
-    if np.count_nonzero(low) == text.count(b"\n"):
+    if np.count_nonzero(low) == records.feeds and DELETE not in text:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    low |= octets == DELETE
     found = np.flatnonzero(low)
     kinds = octets[found]
     following = octets[np.minimum(found + 1, len(octets) - 1)]
@@ -138,26 +134,32 @@ def controls(text: bytes, records: Records) -> tuple[Places, Places]:
 
 def _outside(
     text: bytes, octets: _Octets, specials: Places, kinds: _Octets, delimiter: bytes
-) -> tuple[_Flags, _Flags, Places]:
+) -> tuple[_Flags, _Flags, list[int]]:
     """Which specials end a record, which separate cells (ends included), and the ends of stray records."""
     is_quote = kinds == QUOTE
     feeds = kinds == LF
-    quotes_so_far = np.cumsum(is_quote)
-    odd = (quotes_so_far & 1).astype(np.bool_)
-    out_of_place = _out_of_place(octets, specials[is_quote], delimiter)
-    # A world is the parity of quotation marks before a record: what is outside of quotes in one world is
-    # inside in the other. Everything is worked out for both, and the walk below only chooses.
-    ends = [np.flatnonzero(feeds & ~odd), np.flatnonzero(feeds & odd)]
+    # Only the parity counts, so the sum may overflow.
+    odd = (np.cumsum(is_quote, dtype=np.uint8) & 1).astype(np.bool_)
     quote_specials = np.flatnonzero(is_quote)
-    strays = [quote_specials[out_of_place[0]], quote_specials[out_of_place[1]]]
+    opens, closes = _in_place(octets, specials[quote_specials], delimiter)
+    opening = np.arange(len(quote_specials)) % 2 == 0
+    if np.where(opening, opens, closes).all():
+        return feeds & ~odd, ~(odd | is_quote), []
+    # A world is the parity of quotation marks before a record: what is outside of quotes in one world is
+    # inside in the other. Everything is worked out for both, and the walk only chooses.
+    ends = (np.flatnonzero(feeds & ~odd), np.flatnonzero(feeds & odd))
+    strays = (
+        quote_specials[~np.where(opening, opens, closes)],
+        quote_specials[~np.where(opening, closes, opens)],
+    )
     is_end = np.zeros(len(specials), dtype=np.bool_)
     is_separator = np.zeros(len(specials), dtype=np.bool_)
     stray_ends: list[int] = []
     world = start = 0
     while start < len(specials):
         upcoming = strays[world]
-        next_stray = int(np.searchsorted(upcoming, start))
-        limit = int(upcoming[next_stray]) if next_stray < len(upcoming) else len(specials)
+        following = int(np.searchsorted(upcoming, start))
+        limit = int(upcoming[following]) if following < len(upcoming) else len(specials)
         first, last = np.searchsorted(ends[world], (start, limit))
         good = ends[world][first:last]
         stop = int(good[-1]) + 1 if len(good) else start
@@ -165,8 +167,7 @@ def _outside(
         is_separator[start:stop] = (odd[start:stop] == bool(world)) & ~is_quote[start:stop]
         if limit == len(specials):
             break
-        from_byte = int(specials[stop - 1]) + 1 if stop else 0
-        end = record_end(text, from_byte, delimiter)
+        end = record_end(text, int(specials[stop - 1]) + 1 if stop else 0, delimiter)
         if end is None:
             break
         stray_ends.append(end)
@@ -174,24 +175,29 @@ def _outside(
         is_end[at] = is_separator[at] = True
         world = int(odd[at])
         start = at + 1
-    return is_end, is_separator, np.array(stray_ends, dtype=np.int64)
+    return is_end, is_separator, stray_ends
 
 
-def _out_of_place(octets: _Octets, quotes: Places, delimiter: bytes) -> tuple[_Flags, _Flags]:
-    """Per world, which quotation marks neither open nor close a cell there nor are doubled inside one."""
-    last = len(octets) - 1
+def _in_place(octets: _Octets, quotes: Places, delimiter: bytes) -> tuple[_Flags, _Flags]:
+    """Which quotation marks may open a cell (or be the second of a doubled one), and which may close one."""
     before = octets[np.maximum(quotes - 1, 0)]
-    after = octets[np.minimum(quotes + 1, last)]
-    after_next = octets[np.minimum(quotes + 2, last)]
     opens = (quotes == 0) | (before == delimiter[0]) | (before == LF) | (before == QUOTE)
-    closes = (after == delimiter[0]) | (after == LF) | (after == QUOTE) | ((after == CR) & (after_next == LF))
-    opening = np.arange(len(quotes)) % 2 == 0
-    return (np.where(opening, ~opens, ~closes), np.where(opening, ~closes, ~opens))
+    # The text ends with a line feed: after a quotation mark there is always something.
+    after = octets[quotes + 1]
+    closes = (after == delimiter[0]) | (after == LF) | (after == QUOTE)
+    returns = np.flatnonzero(after == CR)
+    closes[returns] = octets[np.minimum(quotes[returns] + 2, len(octets) - 1)] == LF
+    return opens, closes
 
 
-def _may_hold_blanks(octets: _Octets, specials: Places) -> bool:
-    after = octets[np.minimum(specials + 1, len(octets) - 1)]
-    before = octets[np.maximum(specials - 1, 0)]
-    first = octets[:1]
-    hint = any(bool((after == octet).any()) or bool((first == octet).any()) for octet in _AFTER_BLANK)
-    return hint or any(bool((before == octet).any()) for octet in _BEFORE_BLANK)
+def _may_hold_blanks(text: bytes, octets: _Octets, marks: _Flags) -> bool:
+    """Whether a blank may stand beside a mark or at the text's start; a carriage return may hide one."""
+    if any(octet in text for octet in _RARE):
+        return True
+    for blank in (SPACE, TAB):
+        if blank not in text:
+            continue
+        found = np.flatnonzero(octets == blank)
+        if found[0] == 0 or marks[found - 1].any() or marks[found + 1].any():
+            return True
+    return False
