@@ -43,7 +43,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals while reading ``path``, which the hub wrote, into the hub's errors.
+    """Turn the operating system's refusals while reading ``path`` into errors that say what to do.
 
     Raises:
         Corrupt: ``staging.missing`` when it is gone.

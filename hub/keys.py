@@ -259,7 +259,7 @@ class KeyRing:
         return self._receipt.public_key()
 
     def database_secret(self, role: str) -> str:
-        """Return the password of one database role: owner, application, auditor or airflow."""
+        """Return the password of one database role out of ``ROLES``."""
         return self._roots[f"secrets/database-{role}.key"].hex()
 
     def verifier_key(self, origin: str) -> str:

@@ -11,7 +11,6 @@ import io
 import os
 import secrets
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING

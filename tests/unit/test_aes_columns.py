@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.cmac import CMAC
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub import aes_columns
@@ -68,6 +68,7 @@ def test_chain_and_mac_give_the_synthetic_iv_of_rfc_5297_appendix_a_2() -> None:
     assert cmac_rows(key, [plain[:-16] + ending])[0].hex() == "7bdb6e3b432667eb06f4d14bff2fbd0f"
 
 
+@settings(deadline=None)
 @given(SIV_KEYS, CONTEXTS, IDS, st.integers(1, 5))
 def test_a_sealed_column_equals_the_sealed_rows(
     key: bytes, context: list[bytes], ids: list[bytes], piece: int
@@ -80,6 +81,7 @@ def test_a_sealed_column_equals_the_sealed_rows(
     assert (opened == column(ids, 16)).all()
 
 
+@settings(deadline=None)
 @given(SIV_KEYS, IDS.filter(bool), st.data())
 def test_a_flipped_bit_or_another_context_proves_nothing_and_gives_nothing(
     key: bytes, ids: list[bytes], data: st.DataObject
@@ -101,6 +103,7 @@ def test_a_column_that_is_not_contiguous_is_sealed_alike() -> None:
     assert (siv_encrypt(key, [], wide[:, 8:24]) == siv_encrypt(key, [], wide[:, 8:24].copy())).all()
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([16, 32]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
     st.lists(st.binary(max_size=70) | st.sampled_from([b"", bytes(16), bytes(32), bytes(48)]), max_size=15),
@@ -113,6 +116,7 @@ def test_the_macs_of_a_column_equal_the_macs_of_its_rows(
         assert cmac_rows(key, messages) == [cmac_reference(key, message) for message in messages]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=15), st.integers(1, 6))
 def test_texts_are_authenticated_as_utf_8(texts: list[str], piece: int) -> None:
     key = bytes(range(32))
@@ -131,6 +135,7 @@ CELLS = st.none() | st.text(alphabet="0123:,~aä", max_size=6)
 ROWS = st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[CELLS] * width), min_size=2, max_size=6))
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_two_rows_have_one_text_exactly_when_they_are_equal(rows: list[tuple[str | None, ...]]) -> None:
     # A column name that begins with ^ would be read as a pattern if cells were taken by name.

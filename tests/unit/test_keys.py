@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.errors import Corrupt, Refused, Transient
@@ -195,11 +195,13 @@ def test_a_ring_shows_nothing_and_does_not_travel(folder: Path) -> None:
             travel(ring)
 
 
+@settings(deadline=None)
 @given(key=st.binary(max_size=80), context=st.text(max_size=20))
 def test_a_wrapped_key_opens_under_its_context(ring: KeyRing, key: bytes, context: str) -> None:
     assert ring.unwrap(ring.wrap(key, context), context) == key
 
 
+@settings(deadline=None)
 @given(key=st.binary(min_size=32, max_size=32), data=st.data())
 def test_a_wrapped_key_opens_under_nothing_else(ring: KeyRing, key: bytes, data: st.DataObject) -> None:
     blob = ring.wrap(key, "submission/1")
@@ -230,6 +232,7 @@ def test_a_derived_key_is_hkdf_sha_256_of_its_root_and_use(folder: Path) -> None
 DOMAINS = st.tuples(st.text("ab1", max_size=3), st.text("ab1", max_size=3), st.integers(0, 20))
 
 
+@settings(deadline=None)
 @given(one=DOMAINS, other=DOMAINS)
 def test_two_domains_share_no_key(
     ring: KeyRing, one: tuple[str, str, int], other: tuple[str, str, int]

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.aes_columns import Bytes
@@ -36,6 +36,7 @@ def written(sealed: bytes, version: int = 1) -> str:
     return f"P{version}{digits}{ALPHABET[check // 32]}{ALPHABET[check % 32]}"
 
 
+@settings(deadline=None)
 @given(st.lists(SEALED, max_size=6), st.integers(1, 9))
 def test_the_written_form_is_base32_with_two_check_characters(sealed: list[bytes], version: int) -> None:
     texts = write(rows(*sealed), version)
@@ -46,6 +47,7 @@ def test_the_written_form_is_base32_with_two_check_characters(sealed: list[bytes
     assert (read == rows(*sealed)).all()
 
 
+@settings(deadline=None)
 @given(SEALED, st.integers(0, 55), st.characters(codec="utf-8"))
 def test_one_wrong_character_anywhere_is_noticed(sealed: bytes, place: int, sign: str) -> None:
     right = written(sealed)
@@ -55,6 +57,7 @@ def test_one_wrong_character_anywhere_is_noticed(sealed: bytes, place: int, sign
     assert good[0] or not read.any()
 
 
+@settings(deadline=None)
 @given(SEALED, st.integers(2, 53), st.integers(2, 53))
 def test_two_exchanged_characters_are_noticed(sealed: bytes, one: int, other: int) -> None:
     signs = list(written(sealed))
@@ -63,6 +66,7 @@ def test_two_exchanged_characters_are_noticed(sealed: bytes, one: int, other: in
     assert parse(pl.Series([text]))[1][0] == (text == written(sealed))
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.text(max_size=60) | SEALED.map(written), max_size=6))
 def test_only_the_exact_form_is_read(texts: list[str | None]) -> None:
     read, good = parse(pl.Series(texts, dtype=pl.String))

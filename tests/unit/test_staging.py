@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub import sealed
@@ -54,6 +54,7 @@ def assert_damaged(path: Path, content: bytes, key: bytes = KEY) -> None:
     assert caught.value.code == "staging.damaged"
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_pieces_written_are_read_back_in_any_pieces(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -261,6 +262,7 @@ def test_a_refusing_disk_is_transient_and_leaves_nothing(
 FRAMES = st.lists(st.tuples(st.none() | st.text(max_size=5), st.none() | st.integers(0, 9)), max_size=5)
 
 
+@settings(deadline=None)
 @given(rows=FRAMES)
 def test_rows_come_back_equal_in_values_order_and_types(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str | None, int | None]]
