@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Protocol
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from hub.database.models import LedgerCheckpoint, LedgerEntry, LedgerNode
+from hub.database.session import Database
 from hub.errors import Corrupt, Refused, Transient
 from hub.ledger import entry, store, tree
 from hub.ledger.checkpoint import open_checkpoint
@@ -21,12 +21,6 @@ from hub.ledger.proof import check_proof, parse_proof
 ORIGIN = "hub.example/log"
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 RECEIPT_SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
-
-
-class Database(Protocol):
-    def app(self) -> Engine: ...
-    def owner(self) -> Engine: ...
-    def auditor(self) -> Engine: ...
 
 
 def event(number: int) -> Entry:
@@ -45,7 +39,7 @@ def append(engine: Engine, *numbers: int) -> list[store.Recorded]:
 
 @pytest.fixture
 def session(database: Database) -> Iterator[Session]:
-    with Session(database.app()) as session:
+    with Session(database.app) as session:
         yield session
 
 
@@ -72,7 +66,7 @@ def assert_whole(session: Session, size: int) -> None:
 def test_what_is_appended_is_read_back_in_order_with_its_leaf_hash(
     database: Database, session: Session
 ) -> None:
-    recorded = [one for batch in ((0,), (1, 2, 3), (4,)) for one in append(database.app(), *batch)]
+    recorded = [one for batch in ((0,), (1, 2, 3), (4,)) for one in append(database.app, *batch)]
     assert [one.index for one in recorded] == [0, 1, 2, 3, 4]
     stored = list(store.entries(session, 1, 3))
     assert [entry.read(one.body).submission for one in stored] == ["S-1", "S-2", "S-3"]
@@ -91,7 +85,7 @@ def test_each_append_signs_the_log_s_new_size(database: Database, session: Sessi
     assert caught.value.code == "ledger.empty"
     session.rollback()
     for last in range(6):
-        append(database.app(), last)
+        append(database.app, last)
         opened = open_checkpoint(store.latest_checkpoint(session), ORIGIN, SIGNER.public_key())
         session.rollback()
         assert opened.size == last + 1
@@ -108,7 +102,7 @@ def test_eight_writers_at_once_leave_no_gap_and_a_whole_tree(database: Database,
         mine: list[int] = []
         for turn in range(9):
             numbers = range(writer * 100 + turn * 10, writer * 100 + turn * 10 + 1 + (writer + turn) % 5)
-            mine += [one.index for one in append(database.app(), *numbers)]
+            mine += [one.index for one in append(database.app, *numbers)]
         return mine
 
     with ThreadPoolExecutor(8) as pool:
@@ -119,7 +113,7 @@ def test_eight_writers_at_once_leave_no_gap_and_a_whole_tree(database: Database,
 
 
 def test_two_appends_in_one_transaction_follow_each_other(database: Database, session: Session) -> None:
-    append(database.app(), 0)
+    append(database.app, 0)
     first = store.append(session, SIGNER, ORIGIN, [event(1), event(2)])
     second = store.append(session, SIGNER, ORIGIN, [event(3)])
     session.commit()
@@ -128,10 +122,10 @@ def test_two_appends_in_one_transaction_follow_each_other(database: Database, se
 
 
 def test_a_rolled_back_append_leaves_neither_gap_nor_trace(database: Database, session: Session) -> None:
-    append(database.app(), 0, 1)
+    append(database.app, 0, 1)
     assert [one.index for one in store.append(session, SIGNER, ORIGIN, [event(2), event(3)])] == [2, 3]
     session.rollback()
-    assert [one.index for one in append(database.app(), 4)] == [2]
+    assert [one.index for one in append(database.app, 4)] == [2]
     assert [entry.read(one.body).submission for one in store.entries(session, 0, 9)] == ["S-0", "S-1", "S-4"]
     assert_whole(session, 3)
 
@@ -140,7 +134,7 @@ def test_an_append_becomes_visible_with_the_caller_s_own_writes_or_not_at_all(
     database: Database, session: Session
 ) -> None:
     store.append(session, SIGNER, ORIGIN, [event(0)])
-    with Session(database.auditor()) as auditor:
+    with Session(database.auditor) as auditor:
         assert list(store.entries(auditor, 0, 9)) == []
         auditor.rollback()
         session.commit()
@@ -148,14 +142,14 @@ def test_an_append_becomes_visible_with_the_caller_s_own_writes_or_not_at_all(
 
 
 def test_a_transaction_with_an_old_snapshot_is_asked_to_repeat(database: Database) -> None:
-    engine = database.app().execution_options(isolation_level="REPEATABLE READ")
+    engine = database.app.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine) as late:
         late.scalar(select(func.count()).select_from(LedgerEntry))  # takes the snapshot
-        append(database.app(), 0)
+        append(database.app, 0)
         with pytest.raises(Transient) as caught:
             store.append(late, SIGNER, ORIGIN, [event(1)])
     assert caught.value.code == "ledger.snapshot"
-    assert [one.index for one in append(database.app(), 2)] == [1]
+    assert [one.index for one in append(database.app, 2)] == [1]
 
 
 @pytest.mark.parametrize("table", ["entry", "node", "checkpoint"])
@@ -164,17 +158,17 @@ def test_a_transaction_with_an_old_snapshot_is_asked_to_repeat(database: Databas
 def test_neither_the_application_nor_the_owner_changes_what_is_logged(
     database: Database, table: str, role: str, change: str
 ) -> None:
-    append(database.app(), 0, 1)
+    append(database.app, 0, 1)
     columns = {"entry": "body = ''", "node": "hash = ''", "checkpoint": "note = ''"}
-    engine: Engine = getattr(database, role)()
+    engine: Engine = getattr(database, role)
     with engine.connect() as connection, pytest.raises(DBAPIError):
         connection.execute(text(change.format(table, columns[table])))
 
 
 @pytest.mark.parametrize("table", ["entry", "node", "checkpoint"])
 def test_the_auditor_reads_and_writes_nothing(database: Database, table: str) -> None:
-    append(database.app(), 0, 1)
-    with database.auditor().connect() as connection:
+    append(database.app, 0, 1)
+    with database.auditor.connect() as connection:
         assert connection.execute(text(f"SELECT count(*) FROM ledger.{table}")).scalar()  # noqa: S608
         with pytest.raises(DBAPIError):
             connection.execute(text(f"INSERT INTO ledger.{table} SELECT * FROM ledger.{table}"))  # noqa: S608
@@ -182,7 +176,7 @@ def test_the_auditor_reads_and_writes_nothing(database: Database, table: str) ->
 
 def tamper(database: Database, statement: str) -> None:
     """Change the log as somebody could who owns the machine: with the guards switched off."""
-    with database.owner().begin() as connection:
+    with database.owner.begin() as connection:
         for table in ("entry", "node", "checkpoint"):
             connection.execute(text(f"ALTER TABLE ledger.{table} DISABLE TRIGGER USER"))
         connection.execute(text(statement))
@@ -204,15 +198,15 @@ def tamper(database: Database, statement: str) -> None:
 def test_nothing_is_signed_on_top_of_a_log_that_does_not_fit_its_checkpoint(
     database: Database, statement: str, code: str
 ) -> None:
-    append(database.app(), *range(7))
+    append(database.app, *range(7))
     tamper(database, statement)
     with pytest.raises(Corrupt) as caught:
-        append(database.app(), 7)
+        append(database.app, 7)
     assert caught.value.code == code
 
 
 def test_every_entry_is_proved_by_a_text_that_holds_offline(database: Database, session: Session) -> None:
-    recorded = [one for number in range(11) for one in append(database.app(), number)]
+    recorded = [one for number in range(11) for one in append(database.app, number)]
     for one in recorded:
         proof = parse_proof(store.prove(session, one.index).text)
         assert check_proof(proof, one.leaf_hash, ORIGIN, SIGNER.public_key()).size == 11
@@ -223,7 +217,7 @@ def test_every_entry_is_proved_by_a_text_that_holds_offline(database: Database, 
 
 def test_every_checkpoint_is_proved_to_begin_the_newest(database: Database, session: Session) -> None:
     for number in range(9):
-        append(database.app(), number)
+        append(database.app, number)
     rows = session.execute(select(LedgerCheckpoint.size, LedgerCheckpoint.root))
     roots = {size: root for size, root in rows}  # noqa: C416 -- rows are tuples to unpack, not pairs to mypy
     for old, root in roots.items():
@@ -232,9 +226,9 @@ def test_every_checkpoint_is_proved_to_begin_the_newest(database: Database, sess
 
 
 def test_a_database_that_is_gone_is_a_reason_to_try_again(database: Database) -> None:
-    with Session(database.app()) as session:
+    with Session(database.app) as session:
         session.scalar(select(1))
-        with database.owner().connect() as owner:
+        with database.owner.connect() as owner:
             here = text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE usename = :role AND datname = current_database()"
@@ -247,4 +241,4 @@ def test_a_database_that_is_gone_is_a_reason_to_try_again(database: Database) ->
         with pytest.raises(Transient) as caught:
             store.append(session, SIGNER, ORIGIN, [event(0)])
     assert caught.value.code == "ledger.unavailable"
-    assert [one.index for one in append(database.app(), 1)] == [0]
+    assert [one.index for one in append(database.app, 1)] == [0]
