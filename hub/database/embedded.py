@@ -9,6 +9,7 @@ killed hub left running is taken over, what a blackout left half done is cleared
 import fcntl
 import hashlib
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -58,7 +59,7 @@ class EmbeddedPostgres:
         seconds for another process that is starting or stopping it.
 
         Raises:
-            Refused: ``database.root``, ``database.programs``, ``database.tool``, ``database.port``,
+            Refused: ``database.user``, ``database.programs``, ``database.tool``, ``database.port``,
                 ``database.folder``, ``disk.space``.
             Corrupt: ``database.password`` where data and keys do not belong together, ``database.start``.
             Transient: ``database.busy``, ``database.away``.
@@ -85,9 +86,8 @@ class EmbeddedPostgres:
         if tcp:
             return URL.create("postgresql+psycopg", role, secret, "127.0.0.1", self.port, database)
         server = postmaster.running(self.data)
-        place, port = (
-            (server.sockets, server.port) if server else (socket_folder(self.run), self.port or PORT)
-        )
+        place = (server.sockets if server else None) or socket_folder(self.run)
+        port = server.port if server else self.port or PORT
         query = {"host": str(place), "port": str(port)}
         return URL.create("postgresql+psycopg", role, secret, database=database, query=query)
 
@@ -97,8 +97,9 @@ class EmbeddedPostgres:
             self._clear_remains()
             way = self._cluster()
             self._configure()
-            self._launch(way)
-            if not self._becomes_ready():
+            with self._launched(way) as pulse:
+                answers = self._becomes_ready(pulse)
+            if not answers:
                 raise Transient(
                     "database.away",
                     f"PostgreSQL started but did not answer; its log is {self.log}",
@@ -112,7 +113,7 @@ class EmbeddedPostgres:
         if not made:
             self.data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._require_space()
-        way = launcher(self.data if made else self.data.parent)
+        way = launcher(self.data.parent)
         if not made:
             self._initialise(way)
         settle(self.data, way.owner)
@@ -189,10 +190,13 @@ class EmbeddedPostgres:
         ):
             (self.data / file).write_text(text, encoding="utf-8")
 
-    def _launch(self, way: Launcher) -> None:
+    @contextmanager
+    def _launched(self, way: Launcher) -> Iterator[int]:
+        """Start the server; yields a pipe that ends when the last of its processes is gone."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        pulse, held = os.pipe()
         try:
             # setsid --fork: a child of nobody here, out of reach of this terminal's Ctrl-C.
             subprocess.run(
@@ -202,21 +206,25 @@ class EmbeddedPostgres:
                 stdout=output,
                 stderr=output,
                 cwd="/",
+                pass_fds=[held],
                 check=True,
             )
         finally:
+            os.close(held)
             os.close(output)
+        try:
+            yield pulse
+        finally:
+            os.close(pulse)
 
-    def _becomes_ready(self, grace: float = 10, patience: float = 600) -> bool:
+    def _becomes_ready(self, pulse: int | None = None, patience: float = 600) -> bool:
         """Wait until the server answers; recovery may take its time as long as the server lives."""
-        begin = time.monotonic()
-        seen = False
-        while time.monotonic() - begin < patience:
-            alive = postmaster.running(self.data) is not None
-            seen = seen or alive
-            if alive and self._answers():
-                return True
-            if not alive and (seen or time.monotonic() - begin > grace):
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if postmaster.running(self.data) is not None:
+                if self._answers():
+                    return True
+            elif pulse is None or select.select([pulse], [], [], 0)[0]:
                 return False
             time.sleep(0.02)
         return False

@@ -18,12 +18,11 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Running:
-    """A postmaster at work: its process id, its port and its socket folder, as its own pid file says."""
+    """A postmaster at work: its process id, port and socket folder (none at first), as its pid file says."""
 
     pid: int
     port: int
-    sockets: Path
-    ready: bool
+    sockets: Path | None
 
 
 def processes(data: Path) -> set[int]:
@@ -35,12 +34,12 @@ def running(data: Path) -> Running | None:
     """Read who serves a data folder; None where its pid file is missing, unfinished or stale."""
     try:
         lines = (data / PID_FILE).read_text(encoding="utf-8").splitlines()
-        pid, port, sockets = int(lines[0]), int(lines[3]), Path(lines[4])
+        pid, port, sockets = int(lines[0]), int(lines[3]), lines[4].strip()
     except (OSError, ValueError, IndexError):
         return None
     if not _is_ours(PROC / str(pid), data):
         return None
-    return Running(pid, port, sockets, ready=len(lines) > 7 and lines[7].strip() == "ready")  # noqa: PLR2004
+    return Running(pid, port, Path(sockets) if sockets else None)
 
 
 def stop(data: Path, patience: float) -> bool:

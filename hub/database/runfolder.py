@@ -55,7 +55,7 @@ def require_port(port: int) -> None:
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[int]:
-    """Open a lock file (its content is nothing, its lock is all); no program started meanwhile inherits it."""
+    """Open a lock file (only its lock matters); programs started meanwhile do not inherit it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         yield handle

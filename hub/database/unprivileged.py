@@ -5,6 +5,7 @@ belong to an ordinary user and nothing else can be reached; where namespaces are
 """
 
 import os
+import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -68,32 +69,38 @@ def tool(name: str) -> str:
 
 
 def launcher(folder: Path) -> Launcher:
-    """Choose the way to start PostgreSQL on a folder, which must exist.
+    """Choose the way to start PostgreSQL on something in a folder, which must exist.
 
     Raises:
-        Refused: ``database.root`` where the caller is root and no way leads to an ordinary user.
+        Refused: ``database.user`` where the caller is root, or has no name on this machine, and no way leads
+            to a user that PostgreSQL accepts.
     """
-    if os.geteuid() != 0:
-        return Launcher((), os.geteuid())
-    for way in _ways_from_root():
+    for way in _ways():
         if _runs(way.prefix, programs() / "postgres", folder):
             return way
     raise Refused(
-        "database.root",
-        "PostgreSQL does not run as root, and root may use neither a user namespace nor setpriv here",
+        "database.user",
+        f"PostgreSQL does not run as root or as a user without a name (user id {os.geteuid()}), and this "
+        f"machine allows neither a user namespace nor setpriv; or {folder} is not writable",
         "run the hub as an ordinary user, or give an external PostgreSQL in HUB_DATABASE_URL",
     )
 
 
-def _ways_from_root() -> list[Launcher]:
+def _ways() -> list[Launcher]:
+    user = os.geteuid()
+    names = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
+    if user != 0 and user in names:
+        return [Launcher((), user)]
     ways = []
-    if unshare := shutil.which("unshare", path=PATH):
-        ways.append(Launcher((unshare, "--user", "--map-user=1000", "--map-group=1000"), 0))
-    if setpriv := shutil.which("setpriv", path=PATH):
-        # Nobody may reach a folder below root's own only with this one right over files.
+    ordinary = NOBODY if NOBODY in names else max(names, default=0)
+    if ordinary and (unshare := shutil.which("unshare", path=PATH)):
+        ids = (f"--map-user={ordinary}", f"--map-group={ordinary}")
+        ways.append(Launcher((unshare, "--user", *ids), user))
+    if user == 0 and ordinary and (setpriv := shutil.which("setpriv", path=PATH)):
+        # Another user may reach a folder below root's own only with this one right over files.
         right = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
-        ids = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-        ways.append(Launcher((setpriv, *ids, *right), NOBODY))
+        ids = (f"--reuid={ordinary}", f"--regid={ordinary}")
+        ways.append(Launcher((setpriv, *ids, "--clear-groups", *right), ordinary))
     return ways
 
 

@@ -5,8 +5,8 @@ once and copied as a template, so that each test has a fresh one within a fracti
 """
 
 import secrets
+import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -83,10 +83,14 @@ def database(database_urls: dict[str, URL]) -> Iterator[Database]:
     found.close()
 
 
+@pytest.fixture
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def superuser(server: URL, database: str = "postgres") -> psycopg.Connection:
     """Connect as the superuser; used as a context manager the connection closes at its end."""
     return psycopg.connect(address(server.set(database=database)), autocommit=True)
-
-
-def socket_of(server: URL) -> Path:
-    return Path(str(server.query["host"]))
