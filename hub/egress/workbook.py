@@ -31,13 +31,13 @@ _TAGS: Final = {  # elements that may occur; in parts without an entry any may, 
         ["workbook", "fileVersion", "workbookPr", "bookViews", "workbookView", "sheets", "sheet", "calcPr"]
     ),
 }
-_PROPERTIES: Final = frozenset({"docProps/app.xml", "docProps/core.xml"})
 _PARTS: Final = (
-    _PROPERTIES
-    | _TAGS.keys()
+    _TAGS.keys()
     | {
         "[Content_Types].xml",
         "_rels/.rels",
+        "docProps/app.xml",
+        "docProps/core.xml",
         "xl/_rels/workbook.xml.rels",
         "xl/styles.xml",
         "xl/theme/theme1.xml",
