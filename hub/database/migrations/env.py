@@ -5,14 +5,8 @@ Everything happens in one transaction: a migration that dies leaves the database
 
 from alembic import context
 
+from hub.database.migrations import OPTIONS
 from hub.database.models import Base
-
-SCHEMAS = ("hub", "ledger")
-
-
-def included(name: str | None, kind: str, _parents: object) -> bool:
-    """Look only at the hub's own schemas when models and database are compared."""
-    return kind != "schema" or name in SCHEMAS
 
 
 def run() -> None:
@@ -21,10 +15,7 @@ def run() -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
-        version_table_schema=SCHEMAS[0],
-        include_schemas=True,
-        include_name=included,
-        compare_server_default=True,
+        **OPTIONS,
     )
     with context.begin_transaction():
         context.run_migrations()
