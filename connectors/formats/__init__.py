@@ -10,10 +10,10 @@ from typing import BinaryIO, Protocol
 from connectors.formats.batch import Batch
 from connectors.formats.delimited import DelimitedReader
 from connectors.formats.header import column_letter
+from connectors.formats.refusal import refused
 from connectors.formats.sniffing import OPENING, sniff
 from connectors.formats.spreadsheet import SpreadsheetReader
 from connectors.formats.writing import suffix, write_parcel
-from connectors.formats.refusal import refused
 from schemas.agreement import Agreement
 
 __all__ = ["Batch", "Reader", "column_letter", "open_reader", "suffix", "write_parcel"]
@@ -36,9 +36,7 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(
-    source: BinaryIO, *, size: int, agreement: Agreement, batch_rows: int = 100_000
-) -> Reader:
+def open_reader(source: BinaryIO, *, size: int, agreement: Agreement, batch_rows: int = 100_000) -> Reader:
     """Open a partner's file of ``size`` bytes for reading under an agreement.
 
     CSV is read forward only, with ``read(n)``; XLSX needs a seekable source. ``batch_rows`` bounds the rows

@@ -1,5 +1,6 @@
 """The zip archive around a workbook, looked at before anything in it is unpacked or parsed."""
 
+import struct
 import zipfile
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
@@ -30,7 +31,8 @@ def check_archive(source: BinaryIO) -> None:
         raise refused("file.format", "the file begins like an Excel workbook and is damaged or cut off")
     names = [member.filename for member in members]
     if len(members) > MOST_MEMBERS:
-        raise refused("file.archive", f"expected at most {MOST_MEMBERS} parts in the workbook, got {len(members)}")
+        message = f"expected at most {MOST_MEMBERS} parts in the workbook, got {len(members)}"
+        raise refused("file.archive", message)
     if len(set(names)) != len(names) or not all(map(_stays_inside, names)):
         raise refused("file.archive", "the workbook's parts have doubled names or names that lead out of it")
     total = sum(member.file_size for member in members)
@@ -52,7 +54,7 @@ def _members(source: BinaryIO) -> list[zipfile.ZipInfo] | None:
         source.seek(0)
         with zipfile.ZipFile(source) as archive:
             return archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError, EOFError):
         return None
 
 

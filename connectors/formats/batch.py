@@ -11,8 +11,6 @@ from connectors.formats.refusal import refused
 BLANKS: Final = " \t\u00a0\u2007\u202f"
 """What is stripped from both ends of a cell: space, tab and the spaces that do not break."""
 
-TOTALS_WORDS: Final = frozenset({"summe", "gesamt", "total", "insgesamt"})
-
 _FAULTS: Final = {"place": pl.UInt32, "column": pl.String, "code": pl.String}
 
 
@@ -88,27 +86,3 @@ class Assembly:
         faults = pl.DataFrame(self._faults, schema=_FAULTS, orient="row")
         self._faults = []
         return faults
-
-
-def is_totals(cells: Sequence[str], key: Sequence[int], required: Sequence[int]) -> bool:
-    """Whether a file's last row sums up the others instead of telling about a person.
-
-    It does when its first filled cell says so, or when its key cells (positions ``key``) are empty and the
-    filled ones are numbers. A row whose ``required`` cells are all filled is a row, whatever its first word.
-    """
-    filled = [cell for cell in cells if cell]
-    if not filled or (required and all(cells[position] for position in required)):
-        return False
-    if says_totals(filled[0]):
-        return True
-    return bool(key) and not any(cells[position] for position in key) and all(map(_is_number, filled))
-
-
-def says_totals(cell: str) -> bool:
-    """Whether a cell is the word that introduces a totals row."""
-    return cell.rstrip(":").rstrip().casefold() in TOTALS_WORDS
-
-
-def _is_number(cell: str) -> bool:
-    digits = cell.lstrip("+-").replace(".", "").replace(",", "").replace(" ", "")
-    return digits.isascii() and digits.isdigit()

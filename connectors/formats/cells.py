@@ -52,19 +52,23 @@ def read_cell(cell: Cell, field: Field) -> Reading:
     YYYY-MM in month columns only.
     """
     value = cell.value
-    if value is None:
-        return Reading("", None)
     if cell.kind == "f":
         return Reading("", "value.formula")
     if cell.kind == "e" or isinstance(value, bool):
         return Reading("", "value.format")
-    if isinstance(value, str):
-        return Reading("", "value.characters") if _SPOILT.search(value) else Reading(value.strip(BLANKS), None)
     if isinstance(value, int | float):
         return _read_number(value, field)
     if isinstance(value, dt.date):
         return _read_date(value, field)
-    return Reading("", "value.format")
+    return _read_text(value)
+
+
+def _read_text(value: object) -> Reading:
+    if not isinstance(value, str):
+        return Reading("", None if value is None else "value.format")
+    if _SPOILT.search(value):
+        return Reading("", "value.characters")
+    return Reading(value.strip(BLANKS), None)
 
 
 def _read_number(value: float, field: Field) -> Reading:

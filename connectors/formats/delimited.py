@@ -14,9 +14,10 @@ import numpy.typing as npt
 import polars as pl
 
 from connectors.formats import dialect, header, records
-from connectors.formats.batch import BLANKS, Assembly, Batch, Fault, is_totals, says_totals
+from connectors.formats.batch import BLANKS, Assembly, Batch, Fault
 from connectors.formats.encoding import LONGEST_RECORD, LineStream, too_long
 from connectors.formats.refusal import refused
+from connectors.formats.totals import Totals, says_totals
 from hub.errors import Corrupt
 from schemas.agreement import Agreement
 
@@ -71,9 +72,9 @@ class DelimitedReader:
         self.notices.extend(found.notices)
         self._names = sorted(found.positions, key=found.positions.__getitem__)
         self._headers = {found.positions[field.name]: field.header for field in self._fields}
-        self._key = [found.positions[name] for name in agreement.delivery.key]
-        self._required = [found.positions[field.name] for field in self._fields if field.required]
+        self._totals = Totals(agreement, found.positions)
         self._held: _Held | None = None
+        self._held_is_last = False
         self._rows = Assembly(
             [field.name for field in self._fields], batch_rows=batch_rows, max_rows=intake.max_rows
         )
@@ -86,11 +87,11 @@ class DelimitedReader:
             if carry.endswith(b"\n"):
                 carry = self._take(carry)
                 yield from self._rows.full()
-        unfinished = not carry.endswith(b"\n") and bool(carry.strip(_FILLER + self._delimiter))
-        if carry and self._take(carry if carry.endswith(b"\n") else carry + b"\n"):
+        cut = not carry.endswith(b"\n")
+        if carry and self._take(carry + b"\n" if cut else carry):
             message = "a quotation mark is opened and never closed"
-            raise refused("file.truncated" if unfinished else "file.quotes", message)
-        self._settle(unfinished=unfinished)
+            raise refused("file.truncated" if cut else "file.quotes", message)
+        self._settle(unfinished=cut and bool(carry) and self._held_is_last)
         if not self._rows.rows:
             raise refused("file.no_rows", "the file has a header line and no row")
         yield from self._rows.full()
@@ -124,18 +125,24 @@ class DelimitedReader:
         last = self._last_filled(text, found, blank)
         if last is not None:
             self._read(text, found, blank, last)
+        self._held_is_last = last == len(blank) - 1
         self._line += found.consumed_lines
         return rest
 
     def _last_filled(self, text: bytes, found: records.Records, blank: npt.NDArray[np.bool_]) -> int | None:
         """The last record that holds anything; the empty ones behind it (``;;;``) are marked as blank."""
-        filler = _FILLER + self._delimiter
         for index in range(len(found.ends) - 1, -1, -1):
             if not blank[index]:
-                if text[found.starts[index] : found.ends[index]].strip(filler):
+                line = text[found.starts[index] : found.ends[index]]
+                if found.fields[index] != len(self._fields) or not self._is_empty(line):
                     return index
                 blank[index] = True
         return None
+
+    def _is_empty(self, line: bytes) -> bool:
+        if line.strip(_FILLER + self._delimiter):
+            return False
+        return not any(cell.strip(BLANKS) for cell in dialect.cells(line, self._delimiter.decode()))
 
     def _read(self, text: bytes, found: records.Records, blank: npt.NDArray[np.bool_], last: int) -> None:
         wrong = ~blank & (found.fields != len(self._fields))
@@ -202,7 +209,7 @@ class DelimitedReader:
             return
         frame = self._parse(held.text, np.array([held.line]), blanks=True)
         cells = [] if frame is None or frame.is_empty() else [frame[name][0] for name in self._names]
-        if cells and is_totals(cells, self._key, self._required):
+        if cells and self._totals.holds(cells):
             self._rows.add(None, [Fault(held.line, None, "row.totals_row")])
         else:
             self._rows.add(frame, [])
@@ -237,9 +244,9 @@ def _exactly(clean: bytes, height: int, names: Sequence[str], delimiter: bytes) 
 
 def _blank(text: bytes, found: records.Records) -> npt.NDArray[np.bool_]:
     """Which records are lines without anything but blanks."""
-    lengths = found.ends - found.starts
-    blank = lengths == 0
-    for index in np.flatnonzero((found.fields == 1) & ~blank).tolist():
+    empty = found.ends == found.starts
+    blank: npt.NDArray[np.bool_] = empty.copy()
+    for index in np.flatnonzero((found.fields == 1) & ~empty).tolist():
         blank[index] = not text[found.starts[index] : found.ends[index]].decode().strip(BLANKS + "\r")
     return blank
 

@@ -26,7 +26,14 @@ class LineStream:
     """
 
     def __init__(
-        self, source: BinaryIO, opening: bytes, *, size: int, max_bytes: int, encodings: Sequence[str], block: int
+        self,
+        source: BinaryIO,
+        opening: bytes,
+        *,
+        size: int,
+        max_bytes: int,
+        encodings: Sequence[str],
+        block: int,
     ) -> None:
         self.notices: list[str] = []
         self._source = source
@@ -123,7 +130,7 @@ def _is_utf8(lines: bytes) -> bool:
 
 
 def _first_error(lines: bytes) -> tuple[int, bool]:
-    """Where the first byte stands that is not UTF-8, and whether it is only a character cut off at the end."""
+    """Where the first byte stands that is not UTF-8, and whether it only begins a character cut off there."""
     try:
         lines.decode()
     except UnicodeDecodeError as error:

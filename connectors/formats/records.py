@@ -28,6 +28,7 @@ SPACE: Final = 0x20
 _RARE: Final = (CR, 0xA0, 0xE2)
 """A carriage return and the octets without which there is no U+00A0, U+2007 or U+202F in UTF-8."""
 
+
 @dataclass(frozen=True)
 class Records:
     """The complete records of a piece of text; positions are byte offsets into it.

@@ -13,9 +13,9 @@ _REMEDIES: Final = {
     "file.archive": "Open the workbook in a spreadsheet program, save it anew as .xlsx and send that file.",
     "file.encoding": "Export the file as CSV in UTF-8 and do not mix text of different encodings in it.",
     "file.delimiter": "Export the file with the delimiter that the agreement names.",
-    "file.header": "Make the first line carry exactly the agreed column names, each once; their order is free.",
+    "file.header": "Make the first line carry exactly the agreed column names, each once, in any order.",
     "file.truncated": "The file ends in the middle of a row: export and upload it again as a whole.",
-    "file.quotes": "Close every quotation mark and double those inside a quoted cell, or export the file anew.",
+    "file.quotes": "Close every quotation mark and double those inside a quoted cell, or export it anew.",
 }
 
 

@@ -41,8 +41,7 @@ def sniff(opening: bytes) -> Literal["csv", "xlsx"]:
             raise refused("file.format", f"expected CSV or an Excel workbook (.xlsx), found {kind}")
     line = opening.split(b"\n", 1)[0]
     if b"\x00" in line:
-        odd, even = line[1::2].count(0), line[::2].count(0)
-        if max(odd, even) * _WIDE_SHARE > len(line) and (not odd or not even or max(odd, even) > len(line) // 3):
+        if max(line[1::2].count(0), line[::2].count(0)) * _WIDE_SHARE > len(line):
             raise refused("file.encoding", "expected UTF-8 or windows-1252, found UTF-16 or UTF-32")
         raise refused("file.format", "expected CSV or an Excel workbook (.xlsx), found neither")
     return "csv"

@@ -7,9 +7,10 @@ from typing import BinaryIO, Final
 import polars as pl
 
 from connectors.formats import header
-from connectors.formats.batch import Assembly, Batch, Fault, is_totals
+from connectors.formats.batch import Assembly, Batch, Fault
 from connectors.formats.cells import Reading, read_cell
 from connectors.formats.refusal import refused
+from connectors.formats.totals import Totals
 from connectors.formats.workbook import Row, Workbook
 from schemas.agreement import Agreement
 
@@ -44,8 +45,7 @@ class SpreadsheetReader:
         self.notices = list(found.notices)
         self._top = top
         self._by_position = {found.positions[field.name]: field for field in self._fields}
-        self._key = [found.positions[name] for name in agreement.delivery.key]
-        self._required = [found.positions[field.name] for field in self._fields if field.required]
+        self._totals = Totals(agreement, found.positions)
         self._rows = Assembly(
             [field.name for field in self._fields], batch_rows=batch_rows, max_rows=agreement.intake.max_rows
         )
@@ -88,7 +88,8 @@ class SpreadsheetReader:
         if not candidates:
             if len(self._book.sheets) == 1 and next(self._book.rows(self._book.sheets[0]), None) is None:
                 raise refused("file.empty", "the sheet is empty")
-            raise refused("file.header", f"no header within the first {ROWS_BEFORE_HEADER + 1} rows of a sheet")
+            message = f"expected the header within the first {ROWS_BEFORE_HEADER + 1} rows of a sheet"
+            raise refused("file.header", message)
         return max(candidates, key=lambda candidate: candidate[0])[1:]
 
     def _read(self, row: Row) -> _Read:
@@ -115,7 +116,7 @@ class SpreadsheetReader:
     def _is_totals(self, row: _Read) -> bool:
         # A sum is mostly a formula or a number in a column of another kind: unreadable, and filled.
         texts = [reading.text if reading.code is None else "0" for reading in row.readings]
-        return is_totals(texts, self._key, self._required)
+        return self._totals.holds(texts)
 
 
 def _names(row: Row) -> list[str]:

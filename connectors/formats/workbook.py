@@ -2,7 +2,6 @@
 
 import itertools
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
@@ -13,7 +12,7 @@ from openpyxl.worksheet._reader import WorkSheetParser
 from connectors.formats.archive import check_archive
 from connectors.formats.cells import Cell
 from connectors.formats.refusal import refused
-from hub.errors import Corrupt
+from hub.errors import Corrupt, HubError
 
 MOST_ROWS: Final = 1_048_576
 MOST_COLUMNS: Final = 16_384
@@ -38,21 +37,22 @@ class Workbook:
 
     def __init__(self, source: BinaryIO) -> None:
         if not openpyxl.DEFUSEDXML:
-            raise Corrupt("read.guard", "expected XML to be guarded by defusedxml", "Install the locked packages.")
+            raise Corrupt("read.guard", "defusedxml does not guard the XML", "Install the locked packages.")
         check_archive(source)
         source.seek(0)
         self._book: Any = _guarded(
             lambda: openpyxl.load_workbook(source, read_only=True, data_only=False, keep_links=False)
         )
-        sheets = [sheet for sheet in self._book.worksheets if isinstance(sheet, ReadOnlyWorksheet)]
+        sheets: list[Any] = [sheet for sheet in self._book.worksheets if isinstance(sheet, ReadOnlyWorksheet)]
         visible = [sheet for sheet in sheets if sheet.sheet_state == "visible"]
-        self.sheets: list[str] = [str(sheet.title) for sheet in visible or sheets[:1]]
+        self._sheets = {str(sheet.title): sheet for sheet in visible or sheets[:1]}
+        self.sheets = list(self._sheets)
         if not self.sheets:
             raise refused("file.format", "the workbook holds no sheet of cells")
 
     def rows(self, title: str) -> Iterator[Row]:
         """The rows of a sheet that hold anything, from the top."""
-        sheet = self._book[title]
+        sheet = self._sheets[title]
         with _guarded(sheet._get_source) as part:  # noqa: SLF001 -- see the class
             parser = WorkSheetParser(
                 part,
@@ -62,27 +62,26 @@ class Workbook:
                 date_formats=self._book._date_formats,  # noqa: SLF001
                 timedelta_formats=self._book._timedelta_formats,  # noqa: SLF001
             )
-            found = parser.parse()
-            last = 0
-            while chunk := _guarded(lambda: list(itertools.islice(found, _CHUNK))):
-                for number, cells in chunk:
-                    row = _guarded(lambda number=number, cells=cells: _row(number, cells, last))
-                    last = row.number
-                    if row.cells:
-                        yield row
+            rows = _rows(parser.parse())
+            while chunk := _guarded(lambda: list(itertools.islice(rows, _CHUNK))):
+                yield from (row for row in chunk if row.cells)
 
     def close(self) -> None:
         """Let go of the archive; the source stays open, it is the caller's."""
         self._book.close()
 
 
-def _row(number: int, found: list[dict[str, Any]], last: int) -> Row:
-    columns = [cell["column"] for cell in found]
-    ordered = all(left < right for left, right in itertools.pairwise([0, *columns, MOST_COLUMNS + 1]))
-    if not (last < number <= MOST_ROWS and ordered):
-        raise ValueError
-    cells = [Cell(cell["column"], cell["value"], cell["data_type"]) for cell in found]
-    return Row(number, [cell for cell in cells if not cell.is_empty])
+def _rows(found: Iterator[Any]) -> Iterator[Row]:
+    """The parser's rows; raises ValueError where they or their cells do not stand in order."""
+    last = 0
+    for number, cells in found:
+        columns = [0, *(cell["column"] for cell in cells), MOST_COLUMNS + 1]
+        ordered = all(left < right for left, right in itertools.pairwise(columns))
+        if not (last < number <= MOST_ROWS and ordered):
+            raise ValueError
+        last = number
+        read = (Cell(cell["column"], cell["value"], cell["data_type"]) for cell in cells)
+        yield Row(number, [cell for cell in read if not cell.is_empty])
 
 
 def _guarded(step: Callable[[], _Result]) -> _Result:
@@ -91,10 +90,10 @@ def _guarded(step: Callable[[], _Result]) -> _Result:
         warnings.simplefilter("ignore")
         try:
             return step()
-        except (MemoryError, OSError) as error:
-            # The machine's trouble, not the file's, unless the archive itself is what cannot be read.
-            if not isinstance(error, zipfile.BadZipFile) and error.args and isinstance(error.args[0], int):
+        except (HubError, MemoryError):
+            raise
+        except Exception as error:
+            # A disk's trouble is not the file's: that goes on, and carries an error number.
+            if isinstance(error, OSError) and error.errno is not None:
                 raise
-        except Exception:  # noqa: BLE001, S110 -- a broken document fails anywhere in openpyxl, with anything
-            pass
     raise refused("file.format", "the workbook cannot be read: it is damaged or not a plain .xlsx")

@@ -44,7 +44,7 @@ def write_parcel(frames: Iterator[pl.DataFrame], sink: BinaryIO, agreement: Agre
 
 def _checked(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     if frame.columns != names or any(dtype != pl.String for dtype in frame.dtypes):
-        message = f"expected {len(names)} released text columns in the agreed order, got {frame.width} columns"
+        message = f"expected the {len(names)} released text columns in their order, got {frame.width} columns"
         raise Corrupt("egress.columns", message, _REMEDY)
     if any(frame.null_count().row(0)):
         raise Corrupt("egress.value", "a cell is null where an empty one was expected", _REMEDY)
@@ -78,22 +78,20 @@ def _csv(frame: pl.DataFrame, sink: BinaryIO, delimiter: str, *, include_header:
 
 
 def _write_sheet(frames: Iterator[pl.DataFrame], sink: BinaryIO, names: list[str]) -> None:
-    # In memory, because xlsxwriter's other ways put plain rows into files under the system's temporary folder.
+    # In memory, because xlsxwriter's other ways put plain rows into files in the system's temporary folder.
     package = io.BytesIO()
-    book = xlsxwriter.Workbook(
-        package,
-        {"in_memory": True, "strings_to_numbers": False, "strings_to_formulas": False, "strings_to_urls": False},
-    )
+    guesses = dict.fromkeys(("strings_to_numbers", "strings_to_formulas", "strings_to_urls"), False)
+    book = xlsxwriter.Workbook(package, {"in_memory": True, **guesses})
     book.set_properties({"created": _CREATED})
     # The text format keeps a leading zero where somebody edits the cell.
     text = book.add_format({"num_format": "@"})
     sheet = book.add_worksheet(SHEET)
-    row = 0
-    for cells in itertools.chain([tuple(names)], itertools.chain.from_iterable(map(pl.DataFrame.iter_rows, frames))):
+    rows = itertools.chain.from_iterable(frame.iter_rows() for frame in frames)
+    for row, cells in enumerate(itertools.chain([tuple(names)], rows)):
         if row == MOST_SHEET_ROWS:
-            raise Corrupt("egress.value", f"a sheet holds at most {MOST_SHEET_ROWS} rows, there are more", _REMEDY)
+            message = f"a sheet holds at most {MOST_SHEET_ROWS} rows, there are more"
+            raise Corrupt("egress.value", message, _REMEDY)
         if any(sheet.write_string(row, column, cell, text) for column, cell in enumerate(cells)):
             raise Corrupt("egress.value", "a cell is longer than a sheet can hold", _REMEDY)
-        row += 1
     book.close()
     sink.write(package.getvalue())
