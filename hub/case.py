@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from hub import lease as leases
 from hub import registry, staging
 from hub.database.models import PayloadKey, StepResult, Submission
-from hub.errors import Corrupt
+from hub.errors import Corrupt, Refused
 from hub.lease import Lease
 from hub.office import Office
 from schemas.agreement import Agreement
@@ -124,17 +124,26 @@ def at_work(case: Case, name: str) -> Iterator[Step]:
 def open_case(office: Office, lease: Lease) -> Case:
     """Open the case of a leased submission: its agreement as filed, and its key."""
     with office.database.transaction() as session:
-        row = leases.hold(session, lease)
-        agreement = registry.version(session, row.agreement, row.agreement_version)
-        wrapped = session.get(PayloadKey, row.id)
-        if wrapped is None:
-            raise Corrupt(
-                "keys.shredded",
-                f"the payload of {row.id} has been deleted",
-                "nothing: its retention has ended",
-            )
-        key = office.ring.unwrap(wrapped.wrapped, f"payload/{row.id}")
-        return Case(office, lease, agreement, key, row.sha256, row.bytes, row.created_at)
+        return _case(session, office, leases.hold(session, lease))
+
+
+def open_results(office: Office, submission: str) -> Case:
+    """Open the case of a submission to read what its steps left; nothing can be written without a lease."""
+    with office.database.transaction() as session:
+        return _case(session, office, session.get_one(Submission, submission))
+
+
+def _case(session: Session, office: Office, row: Submission) -> Case:
+    agreement = registry.version(session, row.agreement, row.agreement_version)
+    wrapped = session.get(PayloadKey, row.id)
+    if wrapped is None:
+        raise Refused(
+            "submission.expired",
+            f"the payload of {row.id} has been deleted at the end of its retention",
+            "nothing can be done; the transfer log keeps what happened",
+        )
+    key = office.ring.unwrap(wrapped.wrapped, f"payload/{row.id}")
+    return Case(office, Lease(row.id, row.fence), agreement, key, row.sha256, row.bytes, row.created_at)
 
 
 def folder_of(office: Office, submission: str) -> Path:

@@ -1,22 +1,23 @@
 """Settlement: how a submission comes to rest, with its counts, its log entry, its receipt and its report."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import polars as pl
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hub import lease, logbook, registry, staging
+from hub import lease, logbook, receipts, registry, staging
 from hub.case import Case, folder_of, now
 from hub.database.models import Clearance, Parcel, ReasonCount, StepResult, Submission
 from hub.errors import Corrupt, HubError
 from hub.ledger.entry import Parcel as ParcelDigest
+from hub.reports import FINDINGS
 from hub.states import Fate, State
 from hub.tally import Tally
 from schemas.agreement import Agreement
 
-FINDINGS = {"place": pl.UInt32, "column": pl.String, "code": pl.String, "fate": pl.String}
-_RECEIPTS = {
+_RECEIPTS: dict[State, receipts.Kind] = {
     State.ACKNOWLEDGED: "accepted",
     State.REFUSED: "refused",
     State.QUARANTINED: "quarantined",
@@ -176,6 +177,13 @@ def findings(case: Case) -> pl.DataFrame:
     if name is None:
         return pl.DataFrame(schema=FINDINGS)
     return staging.read_frame(case.office.reports / name, case.key)
+
+
+def reading(case: Case) -> dict[str, Any]:
+    """Tell how the file was read: sheet and columns; nothing if it could not be."""
+    with case.office.database.transaction() as session:
+        row = session.get(StepResult, (case.submission, "receive"))
+        return dict(row.facts) if row else {}
 
 
 def clear_away(case: Case) -> None:

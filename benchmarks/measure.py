@@ -1,0 +1,69 @@
+"""Measuring whole processes: wall seconds and peak memory, alternating, as medians."""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One finished process: wall seconds and the peak of its resident memory in bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
+    """Run a command to its end and measure it; whatever it says on stdout is dropped.
+
+    Raises:
+        RuntimeError: it ended with another status than 0.
+    """
+    began = time.monotonic()
+    process = subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        message = f"{command[0]} ended with status {process.returncode}"
+        raise RuntimeError(message)
+    return Measured(seconds, usage.ru_maxrss * 1024)
+
+
+def alternate(
+    runs: int, jobs: Mapping[str, Callable[[int], Measured]], told: Callable[[str], None]
+) -> dict[str, list[Measured]]:
+    """Run the jobs in turn, A B C A B C …, so that a drifting machine meets all of them alike."""
+    measured: dict[str, list[Measured]] = {name: [] for name in jobs}
+    for turn in range(runs):
+        for name, job in jobs.items():
+            told(f"run {turn + 1} of {runs}: {name}")
+            measured[name].append(job(turn))
+    return measured
+
+
+def median_seconds(measured: Sequence[Measured]) -> float:
+    """Give the median of the wall seconds."""
+    return statistics.median(one.seconds for one in measured)
+
+
+def peak(measured: Sequence[Measured]) -> int:
+    """Give the highest peak of memory in bytes."""
+    return max(one.peak_bytes for one in measured)
+
+
+def machine() -> dict[str, str | int | None]:
+    """Say on what was measured."""
+    return {
+        "system": platform.platform(),
+        "python": sys.version.split()[0],
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
