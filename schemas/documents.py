@@ -14,6 +14,7 @@ Place = tuple[str | int, ...]
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 Fault = tuple[int, Place, str]
 
+_DEEPEST: Final = 20
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = (
     ("null", re.compile(r"(?:~|null|)\Z"), ["~", "n", ""]),
@@ -61,17 +62,19 @@ def read(text: str) -> Document:
         document.faults.append((line, (), f"no readable YAML: {error.problem}"))
     except yaml.YAMLError:
         document.faults.append((1, (), "no readable YAML: it holds characters that YAML does not allow"))
-    except RecursionError:
-        document.faults.append((1, (), "nested too deeply"))
     return document
 
 
 def _forbidden(text: str) -> Iterator[Fault]:
     """Tags can name classes, and aliases can hide or multiply what they stand for: neither is read."""
-    documents = 0
+    documents = depth = 0
     for event in yaml.parse(text, _Loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         documents += isinstance(event, yaml.DocumentStartEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:  # PyYAML's time grows with the square of the depth: read no further
+            yield line, (), "nested too deeply"
+            return
         if isinstance(event, yaml.DocumentStartEvent) and documents > 1:
             yield line, (), "expected one document"
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):

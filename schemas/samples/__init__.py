@@ -1,4 +1,4 @@
-"""Synthetic files for agreements: realistic, seeded, of any size, with every typical error and its outcome."""
+"""Synthetic files for agreements: realistic, seeded, of any size, with typical errors and their outcome."""
 
 from schemas.samples.broken import BrokenFile, broken_files
 from schemas.samples.files import FileForm, csv_bytes, write_consents, write_sample

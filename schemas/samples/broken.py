@@ -44,8 +44,7 @@ def broken_files(agreement: Agreement, rows: int, seed: int) -> Iterator[BrokenF
     yield BrokenFile(
         "junk", np.random.default_rng(seed).bytes(4096).replace(b"\n", b"\0"), "csv", "file.format"
     )
-    workbooks = "xlsx" in agreement.intake.formats
-    yield BrokenFile("other_archive", _archive(), "xlsx", "file.archive" if workbooks else "file.format")
+    yield BrokenFile("other_archive", _archive(), "xlsx", "file.format")
     yield BrokenFile("row_total_too_high", good, "csv", "file.row_total", row_total=rows + 1)
 
 

@@ -14,6 +14,10 @@ Rng = np.random.Generator
 
 ISO_SHARE: Final = 0.2  # of dates that are written yyyy-mm-dd instead of dd.mm.yyyy
 EMPTY_SHARE: Final = 0.35  # of cells that may be empty
+PLACEHOLDER_SHARE: Final = 0.03  # of birth dates that are 1 January because nobody knows better
+UNKNOWN_SHARE: Final = 0.01  # of birth dates whose day and month are 00
+LATEST_SHARE: Final = 0.8  # of rows about the latest month
+HUNDRED: Final = 100  # hours are planned in hundreds
 SAMPLE_YEAR: Final = 2025  # what is reported lies in it: in the past, whenever a sample is used
 ROWS_PER_COURSE: Final = 15
 
@@ -131,13 +135,17 @@ def _birth_dates(field: Field, rng: Rng, rows: int) -> pl.Series:
     years = pl.Series(rng.integers(1955, 2007, rows)).cast(pl.String)
     lot = pl.Series(rng.random(rows))
     return pl.select(
-        pl.when(lot < 0.03).then("01.01." + years).when(lot < 0.04).then("00.00." + years).otherwise(days)
+        pl.when(lot < PLACEHOLDER_SHARE)
+        .then("01.01." + years)
+        .when(lot > 1 - UNKNOWN_SHARE)
+        .then("00.00." + years)
+        .otherwise(days)
     ).to_series()
 
 
 def _months(field: Field, rng: Rng, rows: int) -> pl.Series:  # noqa: ARG001 -- all makers look alike
     """Months of the sample year, most of them the last one."""
-    month = np.where(rng.random(rows) < 0.8, 12, rng.integers(1, 13, rows))
+    month = np.where(rng.random(rows) < LATEST_SHARE, 12, rng.integers(1, 13, rows))
     written = [f"{SAMPLE_YEAR}-{m:02d}" for m in range(13)] + [f"{m:02d}.{SAMPLE_YEAR}" for m in range(13)]
     return pl.Series(written).gather(month + 13 * (rng.random(rows) < ISO_SHARE))
 
@@ -160,9 +168,9 @@ def _levels(field: Field, rng: Rng, rows: int) -> pl.Series:  # noqa: ARG001 -- 
 def _integers(field: Field, rng: Rng, rows: int) -> pl.Series:
     """Small numbers as they are; larger ones as hundreds, as courses are planned."""
     least, most = (int(str(field.options[word])) for word in ("min", "max"))
-    if most < 100:
+    if most < HUNDRED:
         return pl.Series(rng.integers(least, most + 1, rows)).cast(pl.String)
-    return pl.Series(100 * rng.integers(1, min(most, 900) // 100 + 1, rows)).cast(pl.String)
+    return pl.Series(HUNDRED * rng.integers(1, min(most, 900) // HUNDRED + 1, rows)).cast(pl.String)
 
 
 def _decimals(field: Field, rng: Rng, rows: int) -> pl.Series:  # noqa: ARG001 -- all makers look alike

@@ -54,7 +54,7 @@ def consents(
         return None
     rows = len(numbers)
     serial = pl.Series(range(1, rows + 1), dtype=pl.Int64).cast(pl.String).str.zfill(7)
-    open_end = pl.Series(rng.random(rows) < 0.5)
+    open_end = pl.Series(rng.integers(0, 2, rows) == 0)
     frame = pl.DataFrame(
         {
             "Teilnehmernummer": numbers,

@@ -77,7 +77,8 @@ def _csv(sample: Sample, form: FileForm) -> Iterator[bytes]:
 
 
 def _lines(frame: pl.DataFrame, form: FileForm, *, header: bool = False) -> bytes:
-    text = frame.write_csv(separator=form.delimiter, line_terminator=form.newline, include_header=header)
+    bare = frame.with_columns(pl.all().replace("", None))  # an empty text would be written as ""
+    text = bare.write_csv(separator=form.delimiter, line_terminator=form.newline, include_header=header)
     encoding = "utf-16-le" if form.encoding == "utf-16" else form.encoding
     return text.encode(encoding)
 

@@ -34,39 +34,41 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Value:
-    """A bad text for the first column of a check; {value} is the good one, {canary} the canary."""
+    """A bad text for the first column of a check.
+
+    In it, {good} is the row's good text, {shorn} that without its leading zero, {canary} the canary, {long} a
+    text longer than any field takes.
+    """
 
     name: str
     check: str
     code: str
-    bad: Callable[[str, str], str]
+    bad: str
 
 
 _VALUES: Final = (
-    _Value("missing_value", "name", "value.missing", lambda good, canary: ""),
-    _Value("foreign_script", "name", "value.characters", lambda good, canary: f"Олена {canary}".strip()),
-    _Value("digit_in_name", "name", "value.characters", lambda good, canary: f"{good}2"),
-    _Value("mojibake", "name", "value.mojibake", lambda good, canary: f"MÃ¼ller {canary}".strip()),
-    _Value("lost_letters", "name", "value.mojibake", lambda good, canary: f"M\ufffdller {canary}".strip()),
-    _Value(
-        "formula", "name", "value.formula", lambda good, canary: f'=HYPERLINK("http://x.example","{canary}")'
-    ),
-    _Value("too_long", "name", "value.too_long", lambda good, canary: f"{good} ".ljust(201, "a")),
-    _Value("day_not_in_form", "birth_date", "value.format", lambda good, canary: f"um 1980 {canary}".strip()),
-    _Value("no_such_day", "birth_date", "value.range", lambda good, canary: "31.02.1990"),
-    _Value("serial_date", "birth_date", "value.serial_date", lambda good, canary: "29221"),
-    _Value("serial_month", "month", "value.serial_date", lambda good, canary: "45992"),
-    _Value("serial_day", "date", "value.serial_date", lambda good, canary: "45992"),
-    _Value("eaten_zero", "course_number", "value.leading_zero", lambda good, canary: good.removeprefix("0")),
-    _Value("scientific", "course_number", "value.scientific", lambda good, canary: "1,23E+11"),
-    _Value("number_not_in_form", "participant_number", "value.format", lambda good, canary: f"{good}9"),
-    _Value("eaten_zeros", "participant_number", "value.leading_zero", lambda good, canary: "KVHS-12345"),
-    _Value("unknown_code", "code", "value.code", lambda good, canary: f"Unbekannt {canary}".strip()),
-    _Value("unknown_level", "cefr", "value.code", lambda good, canary: "D1"),
-    _Value("number_too_large", "integer", "value.range", lambda good, canary: "99999"),
-    _Value("number_in_words", "integer", "value.format", lambda good, canary: f"viele {canary}".strip()),
-    _Value("thousands_point", "decimal", "value.format", lambda good, canary: "1.000,5"),
-    _Value("negative_number", "decimal", "value.range", lambda good, canary: "-2"),
+    _Value("missing_value", "name", "value.missing", ""),
+    _Value("foreign_script", "name", "value.characters", "Олена {canary}"),
+    _Value("digit_in_name", "name", "value.characters", "{good}2"),
+    _Value("mojibake", "name", "value.mojibake", "MÃ¼ller {canary}"),
+    _Value("lost_letters", "name", "value.mojibake", "M\ufffdller {canary}"),
+    _Value("formula", "name", "value.formula", '=HYPERLINK("http://x.example","{canary}")'),
+    _Value("too_long", "name", "value.too_long", "{good}{long}"),
+    _Value("day_not_in_form", "birth_date", "value.format", "um 1980 {canary}"),
+    _Value("no_such_day", "birth_date", "value.range", "31.02.1990"),
+    _Value("serial_date", "birth_date", "value.serial_date", "29221"),
+    _Value("serial_month", "month", "value.serial_date", "45992"),
+    _Value("serial_day", "date", "value.serial_date", "45992"),
+    _Value("eaten_zero", "course_number", "value.leading_zero", "{shorn}"),
+    _Value("scientific", "course_number", "value.scientific", "1,23E+11"),
+    _Value("number_not_in_form", "participant_number", "value.format", "{good}9"),
+    _Value("eaten_zeros", "participant_number", "value.leading_zero", "KVHS-12345"),
+    _Value("unknown_code", "code", "value.code", "Unbekannt {canary}"),
+    _Value("unknown_level", "cefr", "value.code", "D1"),
+    _Value("number_too_large", "integer", "value.range", "99999"),
+    _Value("number_in_words", "integer", "value.format", "viele {canary}"),
+    _Value("thousands_point", "decimal", "value.format", "1.000,5"),
+    _Value("negative_number", "decimal", "value.range", "-2"),
 )
 
 
@@ -85,8 +87,13 @@ def _values(agreement: Agreement, canary: str) -> list[Recipe]:
     return made
 
 
-def _in_cell(name: str, bad: Callable[[str, str], str], canary: str) -> Callable[[Row], Row]:
-    return lambda row: {**row, name: bad(row[name], canary)}
+def _in_cell(name: str, bad: str, canary: str) -> Callable[[Row], Row]:
+    def spoil(row: Row) -> Row:
+        good = row[name]
+        text = bad.format(good=good, shorn=good.removeprefix("0"), canary=canary, long="a" * 201)
+        return {**row, name: text.strip()}
+
+    return spoil
 
 
 def _rules(agreement: Agreement) -> list[Recipe]:

@@ -27,9 +27,9 @@ class Sample:
     """A synthetic file before it is written.
 
     ``frame`` holds the raw cell texts, a String column for each heading. ``plan`` names each spoilt row:
-    ``row`` (0-based), ``recipe``, ``column`` (heading or null), ``code``, ``fate``. ``expected`` counts refused
-    rows by code, ``withheld`` rows that no consent covers by fine code. ``consents`` has a line for each
-    participant who gave one; None for agreements under a statute. ``mangled`` rows are written short,
+    ``row`` (0-based), ``recipe``, ``column`` (heading or null), ``code``, ``fate``. ``expected`` counts
+    refused rows by code, ``withheld`` those that no consent covers by fine code. ``consents`` has a line for
+    each participant who gave one; None for agreements under a statute. ``mangled`` rows are written short,
     long, or with a numeric cell.
     """
 
@@ -113,8 +113,8 @@ def recipe_names(agreement: Agreement, file_format: FileFormat) -> tuple[str, ..
 def _chosen(
     agreement: Agreement,
     file_format: FileFormat,
-    errors: bool | Collection[str],
-    canary: str | None,  # noqa: FBT001
+    errors: bool | Collection[str],  # noqa: FBT001 -- as ``sample`` has it
+    canary: str | None,
 ) -> tuple[list[Recipe], list[Lack]]:
     known = recipe_names(agreement, file_format)
     wanted = set(known if errors is True else errors or ())
