@@ -1,8 +1,8 @@
 """Signed receipts for senders: security event tokens (RFC 8417) that say what became of a submission.
 
-A receipt is a JWS in compact form (RFC 7515) signed with Ed25519 (``alg`` EdDSA, RFC 8037), so any JWT library
-verifies it. It quotes the place of its entry in the transfer log and a checkpoint: whoever keeps a receipt can
-later prove that the log was cut or rewritten. Counts and coarse reasons only, never a value of a row.
+A receipt is a JWS in compact form (RFC 7515) signed with Ed25519 (``alg`` EdDSA, RFC 8037), which every JWT
+library verifies. It quotes the place of its entry in the transfer log and a checkpoint: whoever keeps it can
+prove later that the log was cut or rewritten. It holds counts and coarse reasons, never a value of a row.
 """
 
 import json
@@ -10,14 +10,15 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.errors import Corrupt
+from hub.report_words import Outcome
 from hub.reports import COUNTS, coarse
 
-Kind = Literal["received", "accepted", "partially_accepted", "refused", "quarantined", "withdrawn"]
+Kind = Outcome
 
 EVENT = "urn:landkreis-peine:hub:receipt:"
 """The event's URN; the kind follows."""
@@ -25,7 +26,7 @@ EVENT = "urn:landkreis-peine:hub:receipt:"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the log tells of this receipt's event: index, leaf hash in hex, and a checkpoint that covers it."""
+    """Where the log tells of the receipt's event: index, leaf hash in hex, a checkpoint that covers it."""
 
     index: int
     leaf_hash: str
@@ -51,9 +52,9 @@ def issue(  # noqa: PLR0913 -- each is a claim of the receipt
 ) -> str:
     """Sign a receipt; the same facts give the same token, byte for byte.
 
-    ``audience`` is the sender's partner id, ``sha256`` the digest of the file as it came, ``counts`` the rows by
-    fate (`hub.reports.COUNTS`), ``reasons`` the coarse codes with their rows. ``jti`` is made from submission and
-    kind unless given, since a submission gets one receipt of each kind.
+    ``audience`` is the sender's partner id, ``sha256`` the digest of the file as it came, ``counts`` the rows
+    by fate (`hub.reports.COUNTS`), ``reasons`` the coarse codes with their rows. ``jti`` is made from
+    submission and kind unless given, since a submission gets one receipt of each kind.
 
     Raises:
         Corrupt: the counts do not add up, or a reason is one that only staff may read.

@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Literal
 
 Language = Literal["de", "en"]
+Outcome = Literal["received", "accepted", "partially_accepted", "refused", "quarantined", "withdrawn"]
+"""What a receipt and a report can say of a submission."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ _GERMAN = Words(
     outcome={
         "received": "Die Datei ist eingegangen und wird bearbeitet.",
         "accepted": "Alle Zeilen wurden übernommen. Sie müssen nichts tun.",
+        "none_accepted": "Keine Zeile wurde übernommen. Unten steht, warum.",
         "partially_accepted": "Ein Teil der Zeilen wurde übernommen. Unten steht, welche nicht und warum.",
         "refused": "Die Datei wurde abgewiesen. Es wurde nichts weitergegeben.",
         "quarantined": "Die Datei ist in Quarantäne und wird geprüft. Bis dahin wird nichts weitergegeben.",
@@ -74,7 +77,8 @@ _GERMAN = Words(
     cell="Zelle",
     more="… und {} weitere Stellen. Der JSON-Bericht nennt mehr davon.",
     unknown="Siehe Code.",
-    closing="Dieser Bericht enthält keine Werte aus Ihrer Datei. Berichtigte Dateien können Sie im Ganzen neu senden.",
+    closing="Dieser Bericht enthält keine Werte aus Ihrer Datei. Eine berichtigte Datei senden Sie einfach "
+    "ganz noch einmal: Was schon geliefert ist, wird nicht doppelt geliefert.",
 )
 
 _ENGLISH = Words(
@@ -84,6 +88,7 @@ _ENGLISH = Words(
     outcome={
         "received": "The file has come in and is being worked on.",
         "accepted": "All rows were taken. There is nothing to do.",
+        "none_accepted": "No row was taken. See below why.",
         "partially_accepted": "Some of the rows were taken. See below which were not, and why.",
         "refused": "The file was refused. Nothing was passed on.",
         "quarantined": "The file is in quarantine and being examined. Nothing is passed on until then.",
@@ -110,7 +115,8 @@ _ENGLISH = Words(
     cell="cell",
     more="… and {} more places. The JSON report names more of them.",
     unknown="See the code.",
-    closing="This report holds no values from your file. You may send a corrected file again as a whole.",
+    closing="This report holds no values from your file. Simply send a corrected file again as a whole: "
+    "what has been delivered is not delivered twice.",
 )
 
 WORDS: Mapping[Language, Words] = MappingProxyType({"de": _GERMAN, "en": _ENGLISH})

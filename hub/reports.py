@@ -1,7 +1,7 @@
 """Validation reports for senders: what was taken, what was not and why, what to do; as text and as JSON.
 
-A report names lines, columns, codes and counts, never a value of a row. Where a fine code would tell the sender
-who is known to the hub, the coarse one stands in its place, without a column.
+A report names lines, columns, codes and counts, never a value of a row. Where a fine code would tell the
+sender who is known to the hub, the coarse one stands in its place, without a column.
 """
 
 import json
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from hub.errors import Corrupt
-from hub.report_words import WORDS, Language, Words
+from hub.report_words import WORDS, Language, Outcome, Words
 from schemas.agreement import Agreement
 from schemas.reasons import Reason, catalogue
 
@@ -33,17 +33,17 @@ FINDINGS = {"place": pl.UInt32, "column": pl.String, "code": pl.String, "fate": 
 """A finding: line or sheet row (from 1), the agreement's field name or null, reason code, the row's fate."""
 
 _BERLIN = ZoneInfo("Europe/Berlin")
-_SECRET = "consent.none"  # what a sender reads of every reason that hangs on persons
+_VEILED = "consent.none"  # what a sender reads of every reason that hangs on persons
 _LONGEST_SHEET = 31  # Excel's own limit for a sheet's name
 _LONGEST_HEADER = 60
 
 
 @dataclass(frozen=True)
 class Report:
-    """The facts of one report. ``sheet`` is the sender's own word; ``columns`` are 0-based places in the file."""
+    """The facts of one report; ``sheet`` is the sender's own word, ``columns`` are fields' 0-based places."""
 
     submission: str
-    outcome: str
+    outcome: Outcome
     agreement: Agreement
     sha256: str
     received_at: datetime
@@ -68,7 +68,7 @@ def coarse_code(code: str) -> str:
     """Give the code that a sender may read; what hangs on persons is never told, even by an unknown code."""
     if code in catalogue():
         return catalogue()[code].coarse
-    return _SECRET if code.startswith(("consent.", "person.")) else code
+    return _VEILED if code.startswith(("consent.", "person.")) else code
 
 
 def coarse(counts: Mapping[str, int]) -> dict[str, int]:
@@ -80,7 +80,7 @@ def coarse(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def text(language: Language, report: Report) -> bytes:
-    """Write the report as text for people: UTF-8 with a byte order mark and CRLF, lines of at most 100 columns."""
+    """Write the report for people: UTF-8 with a byte order mark, CRLF, lines of at most `WIDTH` columns."""
     words = WORDS[language]
     lines = [
         *_head(words, report, language),
@@ -131,9 +131,9 @@ def as_json(report: Report) -> bytes:
 def told(findings: pl.DataFrame, columns: Mapping[str, int]) -> pl.DataFrame:
     """Reduce findings to what the sender may read: coarse codes, no column beside them, each line once."""
     codes = {code: coarse_code(code) for code in findings["code"].unique()}
-    order = {name: at for name, at in columns.items()} or {"": 0}
+    order = dict(columns) or {"": 0}
     return (
-        findings.select(FINDINGS)
+        findings.select(list(FINDINGS))
         .with_columns(told=pl.col("code").replace_strict(codes, default=None, return_dtype=pl.String))
         .select(
             "place",
@@ -166,7 +166,9 @@ def _head(words: Words, report: Report, language: Language) -> Iterator[str]:
     )
     yield from (f"{label + ':':<16}{fact}" for label, fact in zip(words.head, facts, strict=True))
     yield ""
-    yield words.outcome.get(report.outcome, report.outcome)
+    taken = report.counts["delivered"] + report.counts["already_delivered"]
+    nothing = report.outcome == "partially_accepted" and not taken
+    yield words.outcome["none_accepted" if nothing else report.outcome]
     yield ""
 
 
@@ -224,7 +226,7 @@ def _headers(agreement: Agreement) -> dict[str | None, str]:
 
 def _letter(report: Report, column: str | None) -> str | None:
     """Name a sheet's column as the spreadsheet does (A, B, ... Z, AA); None where there is no sheet."""
-    if report.sheet is None or column not in report.columns:
+    if report.sheet is None or column is None or column not in report.columns:
         return None
     letters, number = "", report.columns[column] + 1
     while number:
@@ -259,5 +261,6 @@ def _without_empty(**parts: Any) -> dict[str, Any]:
 def _wrap(line: str) -> Iterable[str]:
     if len(line) <= WIDTH:
         return (line,)
-    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    depth = len(line) - len(line.lstrip(" "))
+    indent = " " * (depth + 2) if depth else ""
     return textwrap.wrap(line, WIDTH, subsequent_indent=indent, drop_whitespace=True, break_on_hyphens=False)

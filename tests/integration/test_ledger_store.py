@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +17,11 @@ from hub.errors import Corrupt, Refused, Transient
 from hub.ledger import entry, store, tree
 from hub.ledger.checkpoint import open_checkpoint
 from hub.ledger.entry import Actor, Entry
+from hub.ledger.findings import Findings
 from hub.ledger.proof import check_proof, parse_proof
+from hub.ledger.verify import verify_database
+from hub.receipts import Place, issue
+from hub.reports import COUNTS
 
 ORIGIN = "hub.example/log"
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -242,3 +247,116 @@ def test_a_database_that_is_gone_is_a_reason_to_try_again(database: Database) ->
             store.append(session, SIGNER, ORIGIN, [event(0)])
     assert caught.value.code == "ledger.unavailable"
     assert [one.index for one in append(database.app, 1)] == [0]
+
+
+def verified(database: Database, **evidence: Any) -> Findings:
+    with database.auditor.connect() as connection:
+        return verify_database(
+            connection,
+            log_key=SIGNER.public_key(),
+            receipt_key=RECEIPT_SIGNER.public_key(),
+            origin=ORIGIN,
+            **evidence,
+        )
+
+
+def receipt(place: store.Recorded, number: int, checkpoint: str) -> str:
+    return issue(
+        RECEIPT_SIGNER,
+        "receipt-1",
+        kind="received",
+        issuer="hub.example",
+        audience="kvhs",
+        submission=f"S-{number}",
+        agreement_id="E3",
+        agreement_version="1.0.0",
+        sha256="ab" * 32,
+        counts=dict.fromkeys(COUNTS, 0),
+        reasons={},
+        log=Place(place.index, place.leaf_hash.hex(), checkpoint),
+        issued_at=datetime(2025, 3, 4, 12, tzinfo=UTC),
+    )
+
+
+def test_the_auditor_proves_an_untouched_log_with_its_checkpoints_and_receipts(
+    database: Database, session: Session
+) -> None:
+    assert verified(database).size == 0
+    recorded = [one for number in range(21) for one in append(database.app, number)]
+    kept = list(session.scalars(select(LedgerCheckpoint.note)))
+    tokens = [receipt(one, number, kept[-1]) for number, one in enumerate(recorded)]
+    found = verified(database, kept=kept, receipts=tokens)
+    assert (found.ok, found.size, found.findings) == (True, 21, ())
+    assert found.root == open_checkpoint(kept[-1], ORIGIN, SIGNER.public_key()).root.hex()
+
+
+SWAP = """
+    UPDATE ledger.entry SET index = -1 WHERE index = 4;
+    UPDATE ledger.entry SET index = 4 WHERE index = 9;
+    UPDATE ledger.entry SET index = 9 WHERE index = -1
+"""
+CUT = """
+    DELETE FROM ledger.entry WHERE index >= 8; DELETE FROM ledger.checkpoint WHERE size > 8;
+    DELETE FROM ledger.node WHERE (index + 1) << level > 8
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            "UPDATE ledger.entry SET body = set_byte(body, 20, get_byte(body, 20) # 1) WHERE index = 6",
+            {("entry.hash", "6")},
+        ),
+        ("DELETE FROM ledger.entry WHERE index = 6", {("entry.missing", "6")}),
+        ("DELETE FROM ledger.entry WHERE index >= 8", {("log.cut", "8-11")}),
+        (SWAP, {("node.hash", "4-5"), ("node.hash", "8-9"), ("checkpoint.root", "4")}),
+        (CUT, {("log.cut", "8-11")}),
+        ("DELETE FROM ledger.checkpoint WHERE size > 8", {("log.unsigned", "8-11")}),
+        ("UPDATE ledger.checkpoint SET note = replace(note, '7', '8') WHERE size = 7", set()),
+        ("UPDATE ledger.checkpoint SET root = sha256('') WHERE size = 7", {("checkpoint.columns", "7")}),
+        ("UPDATE ledger.node SET hash = sha256('') WHERE level = 3", {("node.hash", "0-7")}),
+        ("DELETE FROM ledger.node WHERE level = 1 AND index = 3", {("node.missing", "6-7")}),
+        ("INSERT INTO ledger.node VALUES (9, 9, sha256(''))", {("node.unexpected", "9/9")}),
+        ("UPDATE ledger.entry SET submission = 'S-77' WHERE index = 5", {("entry.column", "5")}),
+    ],
+)
+def test_what_was_done_to_the_database_is_named_with_its_place(
+    database: Database, session: Session, statement: str, expected: set[tuple[str, str]]
+) -> None:
+    recorded = [one for number in range(12) for one in append(database.app, number)]
+    newest = store.latest_checkpoint(session)
+    session.rollback()
+    tamper(database, statement)
+    for evidence in ({"kept": [newest]}, {"receipts": [receipt(recorded[3], 3, newest)]}):
+        found = verified(database, **evidence)
+        assert not found.ok
+        assert expected <= {(finding.code, finding.place) for finding in found.findings}
+
+
+def test_the_verifier_sees_one_moment_while_others_append(database: Database) -> None:
+    for number in range(30):
+        append(database.app, number)
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(lambda: [append(database.app, number) for number in range(30, 90)])
+        checked = 0
+        while not writing.done() or not checked:
+            assert verified(database).ok
+            checked += 1
+        assert writing.result()
+    assert verified(database).size == 90
+
+
+def test_a_transaction_that_sees_new_snapshots_is_not_verified_in(database: Database) -> None:
+    with database.auditor.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        with pytest.raises(Refused) as caught:
+            verify_database(connection, log_key=SIGNER.public_key(), origin=ORIGIN)
+    assert caught.value.code == "ledger.snapshot"
+
+
+def test_the_auditor_s_session_is_verified_in(database: Database) -> None:
+    append(database.app, 0, 1, 2)
+    with database.audit() as session:
+        found = verify_database(session.connection(), log_key=SIGNER.public_key(), origin=ORIGIN)
+    assert (found.ok, found.size) == (True, 3)
