@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 -- a program, not part of a package
 """Draw docs/submission-states.md from the transition table in hub.states; a test holds the page to it."""
 
 from pathlib import Path
@@ -14,9 +15,11 @@ def page() -> str:
 
 <!-- Drawn from hub/states.py by `make diagram`; do not edit by hand. -->
 
-A submission is one file that a sender handed in. PostgreSQL itself holds every change of its state to the table
-below, and writes each into the submission's history. A submission ends as {_listed(FINAL)}; as {_listed(RESTING)}
-it rests until people decide.
+A submission is one file that a sender handed in. PostgreSQL itself holds every change of its state to the
+table below, and writes each into the submission's history.
+
+- It ends as {_listed(FINAL)}.
+- It rests, until people decide, as {_listed(RESTING)}.
 
 ```mermaid
 {diagram()}```

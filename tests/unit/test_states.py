@@ -1,5 +1,6 @@
 """The life of a submission: one table, and everything drawn from it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_page_shows_the_table() -> None:
 
 
 def test_the_migration_holds_a_copy_of_the_table() -> None:
-    assert STATE_RULES == tuple((t.source.value, t.target.value, t.made_by) for t in TRANSITIONS)
+    assert tuple((t.source.value, t.target.value, t.made_by) for t in TRANSITIONS) == STATE_RULES
 
 
 def test_no_change_is_listed_twice() -> None:
@@ -48,7 +49,7 @@ def test_no_change_is_listed_twice() -> None:
 
 def test_the_straight_way_is_open() -> None:
     pairs = {(t.source, t.target) for t in TRANSITIONS}
-    assert all(step in pairs for step in zip(STRAIGHT, STRAIGHT[1:], strict=False))
+    assert all(step in pairs for step in pairwise(STRAIGHT))
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.RECEIVED}))

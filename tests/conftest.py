@@ -1,0 +1,59 @@
+"""Tests name what they need of the operating system; a run ends with what was left out for lack of it.
+
+``@pytest.mark.needs("ssh-keygen")``: without that program the test is left out, and under
+``--no-missing-tools`` (.ci/run) it fails. scripts/test-needs.txt says how to get each program.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+NEEDS = Path(__file__).parents[1] / "scripts" / "test-needs.txt"
+STRICT = "--no-missing-tools"
+MISSING = pytest.StashKey[dict[str, int]]()
+
+
+def known_needs() -> dict[str, tuple[str, str]]:
+    """Read which program comes from which Debian package, and why tests need it."""
+    lines = NEEDS.read_text(encoding="utf-8").splitlines()
+    rows = [line.split(maxsplit=2) for line in lines if line.strip() and not line.startswith("#")]
+    return {program: (package, why) for program, package, why in rows}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(STRICT, action="store_true", help="fail tests whose programs are missing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*programs): programs of the operating system that a test uses")
+    config.stash[MISSING] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    known = known_needs()
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if program not in known:
+                pytest.fail(f"{program} is not listed in {NEEDS.name}", pytrace=False)
+            if shutil.which(program) is None:
+                counts = item.config.stash[MISSING]
+                counts[program] = counts.get(program, 0) + 1
+                reason = f"{program} is missing: {remedy(program)}"
+                if item.config.getoption(STRICT):
+                    pytest.fail(reason, pytrace=False)
+                pytest.skip(reason)
+
+
+def remedy(program: str) -> str:
+    """Say how to get a program."""
+    return f"apt install {known_needs()[program][0]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    missing = config.stash[MISSING]
+    if missing:
+        terminalreporter.section("left out for lack of a program")
+        for program, tests in sorted(missing.items()):
+            why = known_needs()[program][1]
+            terminalreporter.line(f"{program} ({why}): {tests} test(s); get it by: {remedy(program)}")
