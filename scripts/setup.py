@@ -89,7 +89,15 @@ def install_locked() -> None:
     print("installing requirements.lock", flush=True)
     locked: Command = ["--require-hashes", "--requirement", LOCK]
     if install_uv():
-        install = [BIN / "uv", "pip", "install", "--python", BIN / "python", "--compile-bytecode", "--quiet"]
+        install: Command = [
+            BIN / "uv",
+            "pip",
+            "install",
+            "--python",
+            BIN / "python",
+            "--compile-bytecode",
+            "--quiet",
+        ]
         if run([*install, *locked], check=False):
             return
         print("uv could not install it; trying pip", flush=True)
