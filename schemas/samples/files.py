@@ -52,7 +52,7 @@ def write_consents(sample: Sample, path: Path) -> None:
     if sample.consents is None:
         message = f"{sample.agreement.id} rests on no consent"
         raise ValueError(message)
-    sample.consents.write_csv(path, separator=";")
+    _bare(sample.consents).write_csv(path, separator=";")
 
 
 def csv_bytes(sample: Sample, form: FileForm | None = None) -> bytes:
@@ -77,10 +77,16 @@ def _csv(sample: Sample, form: FileForm) -> Iterator[bytes]:
 
 
 def _lines(frame: pl.DataFrame, form: FileForm, *, header: bool = False) -> bytes:
-    bare = frame.with_columns(pl.all().replace("", None))  # an empty text would be written as ""
-    text = bare.write_csv(separator=form.delimiter, line_terminator=form.newline, include_header=header)
+    text = _bare(frame).write_csv(
+        separator=form.delimiter, line_terminator=form.newline, include_header=header
+    )
     encoding = "utf-16-le" if form.encoding == "utf-16" else form.encoding
     return text.encode(encoding)
+
+
+def _bare(frame: pl.DataFrame) -> pl.DataFrame:
+    """Nothing where there is no text: an empty text would be written as a pair of quotation marks."""
+    return frame.with_columns(pl.all().replace("", None))
 
 
 def _mangled(row: pl.DataFrame, mangling: Mangling) -> pl.DataFrame:

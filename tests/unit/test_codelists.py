@@ -1,9 +1,11 @@
 """Code lists: whole, versioned, and able to say what was valid on a day."""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from schemas import codelists
 from schemas.codelists import Code, available, code_list
 
 
@@ -41,3 +43,19 @@ def test_an_empty_date_is_without_limit() -> None:
 def test_only_lists_of_the_folder_are_read(name: str) -> None:
     with pytest.raises(KeyError):
         code_list(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("code,name\nA,a\n", "expected the columns"),
+        ("code,name,version,valid_from,valid_to\nA,a,1,,\nA,b,1,,\n", "a code stands twice"),
+    ],
+)
+def test_a_list_of_another_form_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    (tmp_path / "odd.csv").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(codelists, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=message):
+        code_list("odd")
