@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+import zlib
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
 
@@ -15,6 +16,9 @@ HIGHEST_RATIO: Final = 200
 
 _NEEDED: Final = frozenset({"[Content_Types].xml", "xl/workbook.xml"})
 _ENCRYPTED: Final = 0x1
+_CHUNK: Final = 1 << 20
+_ESCAPE: Final = b"x005F_"
+_DAMAGED: Final = (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError, EOFError)
 _SMALL: Final = 1 << 16
 """Bytes below which a ratio says nothing: a tiny part of blanks compresses well and harms nobody."""
 
@@ -47,6 +51,11 @@ def check_archive(source: BinaryIO) -> None:
         raise refused("file.format", "expected an Excel workbook (.xlsx), found another kind of zip archive")
     if any("vbaproject" in name.casefold() for name in names):
         raise refused("file.format", "the workbook carries macros")
+    if not all(
+        _reads_exactly(source, member) for member in members if "shared" in member.filename.casefold()
+    ):
+        message = "the workbook's table of texts is damaged or holds _x005F_, which cannot be read exactly"
+        raise refused("file.format", message)
 
 
 def _members(source: BinaryIO) -> list[zipfile.ZipInfo] | None:
@@ -54,8 +63,22 @@ def _members(source: BinaryIO) -> list[zipfile.ZipInfo] | None:
         source.seek(0)
         with zipfile.ZipFile(source) as archive:
             return archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError, EOFError):
+    except _DAMAGED:
         return None
+
+
+def _reads_exactly(source: BinaryIO, member: zipfile.ZipInfo) -> bool:
+    """Whether a part is whole and without the escape that openpyxl takes out of texts wherever it stands."""
+    try:
+        with zipfile.ZipFile(source) as archive, archive.open(member) as part:
+            before = b""
+            while chunk := part.read(_CHUNK):
+                if _ESCAPE in before + chunk:
+                    return False
+                before = chunk[-len(_ESCAPE) :]
+    except (*_DAMAGED, zlib.error):
+        return False
+    return True
 
 
 def _stays_inside(name: str) -> bool:
