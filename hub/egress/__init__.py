@@ -24,7 +24,8 @@ from schemas.fields import Field
 _CEFR: Final = ("A1", "A2", "B1", "B2", "C1", "C2")
 _TREATED: Final = {"year": r"^[0-9]{4}$", "month": r"^[0-9]{4}-(0[0-9]|1[0-2])$", "pseudonym": WRITTEN}
 _NAME: Final = r"^[^\p{C}=+@\-\d][^\p{C}\d<>|=;\\]{0,199}$"
-_CONTROL_OR_FORMULA: Final = r"[\p{C}\n]|^[=+\-@]"
+# No shape in this module lets in a control character or what a spreadsheet would run as a formula.
+_CODE: Final = re.compile(r"[^\W_][\w ./()§,-]{0,63}")
 _PROVEN: Final = frozenset({"code", "cefr", "integer", "decimal", "date", "month", "birth_date"})
 _LETTERS, _DIGITS = 4, 6  # what is shorter says nothing about one person
 
@@ -118,7 +119,6 @@ def _proof(field: Field) -> pl.Expr:
         shape = _KEPT[field.check](column, field)
     else:
         raise stop("value", f"a treatment and check that the gate knows for {field.name}", "others")
-    shape = shape & ~column.str.contains(_CONTROL_OR_FORMULA)
     empty = column.is_null() | (column == "")
     good = pl.when(empty).then(statement=not field.required).otherwise(shape)
     return good.fill_null(value=False).alias(_column(field))
@@ -131,12 +131,15 @@ def _matches(pattern: str) -> Callable[[pl.Expr, Field], pl.Expr]:
 def _agreed_pattern(column: pl.Expr, field: Field) -> pl.Expr:
     """The agreement's own pattern, over the whole value, of plain characters only."""
     pattern = str(field.options["pattern"]).removeprefix(r"\A").removesuffix(r"\z").removesuffix(r"\Z")
-    return column.str.contains(rf"\A(?:{pattern})\z") & column.str.contains(r"^[A-Za-z0-9 ./_-]{1,64}$")
+    return column.str.contains(rf"\A(?:{pattern})\z") & column.str.contains(
+        r"^[A-Za-z0-9][A-Za-z0-9/_-]{0,199}$"
+    )
 
 
 def _member(column: pl.Expr, field: Field) -> pl.Expr:
     codes = field.options["codes"]
-    return column.is_in([str(code) for code in (codes.values() if isinstance(codes, Mapping) else ())])
+    agreed = [str(code) for code in (codes.values() if isinstance(codes, Mapping) else ())]
+    return column.is_in([code for code in agreed if _CODE.fullmatch(code)])
 
 
 def _day(column: pl.Expr, _field: Field) -> pl.Expr:

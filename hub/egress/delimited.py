@@ -10,7 +10,7 @@ import polars as pl
 
 from hub.egress.alarm import stop
 
-_BLOCK: Final = 8 << 20  # bytes
+_BLOCK: Final = 4 << 20  # bytes
 
 
 class DelimitedParcel:
@@ -25,7 +25,7 @@ class DelimitedParcel:
         return self._digest.hexdigest()
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """All rows as String columns, about 8 MiB at a time; Corrupt for any byte that is not as agreed."""
+        """All rows as String columns, about 4 MiB at a time; Corrupt for any byte that is not as agreed."""
         blocks = self._lines()
         header, _, first = next(blocks, b"").partition(b"\n")
         self._check_header(header)

@@ -19,6 +19,8 @@ _EPOCH: Final = 1
 _CONTEXT: Final = b"hub pseudonym v1"
 _DIGIT: Final = np.full(256, 255, np.uint8)
 _DIGIT[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")] = np.arange(32)
+_WEIGHTS: Final = np.arange(1, 53, dtype=np.uint16)
+_PLACES: Final = np.uint64(32) ** np.arange(7, -1, -1, dtype=np.uint64)
 _CLEARED_BITS: Final = bytes.fromhex("ffffffffffffffff7fffffff7fffffff")  # RFC 5297 section 2.5
 
 
@@ -44,15 +46,17 @@ class Opener:
         Raises:
             Corrupt: ``egress.pseudonym`` unless every one is genuine.
         """
-        signs = np.frombuffer("".join(texts).encode(), np.uint8).reshape(-1, 56)
-        digits, checks = _DIGIT[signs[:, 2:54]], _DIGIT[signs[:, 54:]].astype(np.int32)
-        weighed = (digits * np.arange(1, 53, dtype=np.uint16)).sum(axis=1, dtype=np.int32) % 1021
-        bits = np.unpackbits(digits[:, :, None], axis=2)[:, :, 3:].reshape(-1, 260)
-        sealed = np.packbits(bits[:, :256], axis=1)
+        signs = np.frombuffer(texts.str.join("").item().encode(), np.uint8).reshape(-1, 56)
+        values = _DIGIT[signs]
+        weighed, checks = values[:, 2:54] @ _WEIGHTS % 1021, values[:, 54:] @ np.array([32, 1], np.uint16)
+        values = np.pad(values[:, 2:54], ((0, 0), (0, 4)))  # to whole groups: eight digits are five bytes
+        groups = values.reshape(-1, 7, 8).astype(np.uint64) @ _PLACES
+        data = groups.astype(">u8").view(np.uint8).reshape(-1, 7, 8)[:, :, 3:].reshape(-1, 35)
+        sealed, padding = np.ascontiguousarray(data[:, :32]), data[:, 32:]
         siv, body = np.ascontiguousarray(sealed[:, :16]), sealed[:, 16:]
         ids = body ^ self._encrypt(self._counter, siv & _blocks(_CLEARED_BITS))
         genuine = (self._encrypt(self._mac, ids ^ self._constant) == siv).all(axis=1)
-        genuine &= (weighed == checks @ np.array([32, 1])) & ~bits[:, 256:].any(axis=1)
+        genuine &= (weighed == checks) & ~padding.any(axis=1)
         if not genuine.all() or any(self._open(sealed[row]) != ids[row].tobytes() for row in (0, -1)):
             raise stop("pseudonym", "pseudonyms of this recipient and purpose only", "others")
         return person_frame(ids)

@@ -16,7 +16,7 @@ import polars as pl
 
 from hub.egress.alarm import stop
 
-_BLOCK: Final = 8 << 20  # bytes
+_BLOCK: Final = 4 << 20  # bytes
 _ROWS: Final = 20_000  # in a frame
 _SHEET: Final = "xl/worksheets/sheet1.xml"
 _STRINGS: Final = "xl/sharedStrings.xml"
@@ -31,18 +31,15 @@ _TAGS: Final = {  # elements that may occur; in parts without an entry any may, 
         ["workbook", "fileVersion", "workbookPr", "bookViews", "workbookView", "sheets", "sheet", "calcPr"]
     ),
 }
-_PARTS: Final = (
-    _TAGS.keys()
-    | {
-        "[Content_Types].xml",
-        "_rels/.rels",
-        "docProps/app.xml",
-        "docProps/core.xml",
-        "xl/_rels/workbook.xml.rels",
-        "xl/styles.xml",
-        "xl/theme/theme1.xml",
-    }
-)
+_PARTS: Final = _TAGS.keys() | {
+    "[Content_Types].xml",
+    "_rels/.rels",
+    "docProps/app.xml",
+    "docProps/core.xml",
+    "xl/_rels/workbook.xml.rels",
+    "xl/styles.xml",
+    "xl/theme/theme1.xml",
+}
 _SHEET_NAME: Final = "Lieferung"
 _PROPERTY: Final = re.compile(
     rf"|0|1|12\.0000|false|Worksheets|{_SHEET_NAME}|Microsoft Excel|2000-01-01T00:00:00Z"
