@@ -151,7 +151,29 @@ def record(connection: Connection, ring: KeyRing, collector: str, consents: pl.D
     return _merge(connection, collector)
 
 
+def _refuse_conflicts(connection: Connection, collector: str) -> None:
+    """Refuse a reference that stands for another person or another scope already, or twice in the file."""
+    row = connection.execute(
+        """
+        SELECT count(*) FROM given g LEFT JOIN hub.consent c
+            ON c.collector = %s AND c.reference_mac = g.reference
+        WHERE (c.person_id, c.scope_id) <> (g.person, g.scope)
+        OR EXISTS (SELECT FROM given h WHERE h.reference = g.reference
+            AND (h.person, h.scope) <> (g.person, g.scope))
+        """,
+        [collector],
+    ).fetchone()
+    if row and row[0]:
+        raise Refused(
+            "consent.conflict",
+            f"{row[0]} references stand for another consent already",
+            "give every consent a reference of its own; nothing of the file was taken",
+        )
+
+
 def _merge(connection: Connection, collector: str) -> Imported:
+    connection.execute("ANALYZE given")
+    _refuse_conflicts(connection, collector)
     taken = connection.execute(
         """
         INSERT INTO hub.consent (collector, reference_mac, person_id, scope_id, language, form,

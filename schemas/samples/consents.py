@@ -53,7 +53,7 @@ def consents(
     if not isinstance(basis, ConsentBasis):
         return None
     rows = len(numbers)
-    serial = pl.Series(range(1, rows + 1), dtype=pl.Int64).cast(pl.String).str.zfill(7)
+    serial = numbers.str.extract(r"([0-9]+)\z").rename("")  # so that consents of two samples do not clash
     open_end = pl.Series(rng.integers(0, 2, rows) == 0)
     frame = pl.DataFrame(
         {
