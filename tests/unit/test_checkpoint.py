@@ -4,7 +4,7 @@ from base64 import b64decode, b64encode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.errors import Corrupt
@@ -116,6 +116,7 @@ origins = st.from_regex(r"\A[a-zäöü0-9./-]{1,40}\Z")
 lines = st.lists(st.from_regex(r"\A[a-z0-9 +=]{1,20}\Z"), max_size=3)
 
 
+@settings(deadline=None)
 @given(origins, sizes, st.binary(min_size=32, max_size=32), lines)
 def test_what_is_signed_is_opened_again(origin: str, size: int, root: bytes, extensions: list[str]) -> None:
     promised = checkpoint.Checkpoint(origin, size, root, tuple(extensions))
@@ -123,6 +124,7 @@ def test_what_is_signed_is_opened_again(origin: str, size: int, root: bytes, ext
     assert checkpoint.open_checkpoint(note, origin, SIGNER.public_key()) == promised
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_one_changed_character_never_opens_as_another_checkpoint(data: st.DataObject) -> None:
     promised = checkpoint.Checkpoint(ORIGIN, 1234, ROOT)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -54,6 +54,7 @@ def simple(**fields: Any) -> Entry:
     return Entry(**given | fields)
 
 
+@settings(deadline=None)
 @given(events())
 def test_what_is_written_is_read_back_the_same(event: Entry) -> None:
     body = entry.canonical(event)
@@ -61,6 +62,7 @@ def test_what_is_written_is_read_back_the_same(event: Entry) -> None:
     assert entry.canonical(entry.read(body)) == body
 
 
+@settings(deadline=None)
 @given(events())
 def test_the_body_is_json_with_sorted_keys_no_blanks_and_no_empty_fields(event: Entry) -> None:
     body = json.loads(entry.canonical(event))

@@ -2,7 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.errors import Corrupt
@@ -36,6 +36,7 @@ def proved(index: int, size: int, extra: bytes | None = None) -> tuple[bytes, Pr
     return leaves[index], Proof(index, tuple(tree.inclusion_proof(index, size, nodes)), note, extra)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.none() | st.binary(max_size=20), st.data())
 def test_a_proof_written_is_read_back_and_holds(size: int, extra: bytes | None, data: st.DataObject) -> None:
     leaf, proof = proved(data.draw(st.integers(0, size - 1)), size, extra)

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jwk
 from joserfc import jwt as joserfc_jwt
@@ -72,6 +72,7 @@ def by_pyjwt(token: str, signer: Ed25519PrivateKey = SIGNER) -> dict[str, Any]:
 
 
 @EDDSA_WARNS
+@settings(deadline=None)
 @given(kind=st.sampled_from(get_args(receipts.Kind)))
 def test_a_receipt_is_verified_by_pyjwt_and_by_joserfc_alike(kind: receipts.Kind) -> None:
     token = issue(kind=kind)
@@ -145,6 +146,7 @@ def test_the_payload_is_compact_json_with_sorted_keys() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.sampled_from([name for name in COUNTS if name != "received"]), st.integers(1, 99))
 def test_no_receipt_is_signed_over_rows_that_do_not_add_up(name: str, more: int) -> None:
     with pytest.raises(Corrupt) as caught:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas
@@ -156,6 +156,7 @@ def test_findings_come_by_place_and_then_in_the_order_of_the_file() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_a_hostile_sheet_name_cannot_break_out_of_its_line(name: str) -> None:
     report = replace(SHEET, sheet=name)
@@ -264,6 +265,7 @@ def test_no_report_is_written_over_rows_that_do_not_add_up() -> None:
     assert caught.value.code == "report.counts"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*catalogue(), "consent.new", "submission.recalled"]), st.integers(0, 99))
 )

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.ledger import tree
@@ -168,6 +168,7 @@ def test_every_pair_of_sizes_to_300_is_proved_consistent(large: Stored) -> None:
             assert tree.verify_consistency(old, roots[old], new, roots[new], proof)
 
 
+@settings(deadline=None)
 @given(st.integers(1, LARGEST), st.data())
 def test_consistency_proofs_equal_the_naive_ones(new: int, data: st.DataObject) -> None:
     old = data.draw(st.integers(1, new))
@@ -176,6 +177,7 @@ def test_consistency_proofs_equal_the_naive_ones(new: int, data: st.DataObject) 
     assert tree.consistency_proof(old, new, stored) == naive_subproof(old, numbered(new), whole=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), max_size=12))
 def test_growing_in_batches_equals_growing_at_once_and_asks_for_the_frontier_only(batches: list[int]) -> None:
     leaves = numbered(sum(batches))
@@ -190,6 +192,7 @@ def test_growing_in_batches_equals_growing_at_once_and_asks_for_the_frontier_onl
     assert all(place in at_once.hashes for place in tree.frontier(at_once.size))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 80), st.data())
 def test_a_changed_cut_or_lengthened_proof_is_rejected(size: int, data: st.DataObject) -> None:
     stored = Stored()
@@ -206,6 +209,11 @@ def test_a_changed_cut_or_lengthened_proof_is_rejected(size: int, data: st.DataO
     assert not tree.verify_inclusion(tree.leaf_hash(b"another"), index, size, path, claimed)
     assert not tree.verify_consistency(old, claimed, size, claimed, proof)
     assert not tree.verify_consistency(old, old_root, size, old_root, proof)
+
+
+def test_no_proof_proves_nothing_between_two_sizes(large: Stored) -> None:
+    for old in (4, 5):
+        assert not tree.verify_consistency(old, tree.root(old, large), 7, tree.root(7, large), [])
 
 
 def spoiled(proof: list[bytes], data: st.DataObject) -> list[list[bytes]]:
