@@ -6,12 +6,13 @@ screen stops and nothing explains is set aside (quarantined), not lost. Findings
 values.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 import polars as pl
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hub.keys_seen import KeysSeen
 from schemas.agreement import Agreement, Field
@@ -92,17 +93,43 @@ def _canonical_field(field: Field) -> pl.Expr:
 
 
 def _explain(suspects: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:
-    """Ask the row model about each row; what it finds nothing wrong with gets no line."""
-    names = [field.name for field in agreement.fields]
-    validate = row_model(agreement).__pydantic_validator__.validate_python
-    lines: list[tuple[int, str, str, str]] = []
-    for place, *texts in suspects.select("place", *names).iter_rows():
+    """Ask the row model about every value that the screen stopped; one that it takes gets no line.
+
+    The model's word about a value depends on its field alone, so each text is asked about once.
+    """
+    findings = [pl.DataFrame(schema=FINDINGS)]
+    for field in agreement.fields:
+        stopped = suspects.filter(~_field_screen(field)).select(
+            "place", text=pl.col(field.name).fill_null("")
+        )
+        texts = stopped["text"].unique()
+        codes = pl.Series(
+            list(_ask(row_model(_Column(agreement.id, (field,))), field.name, texts)), dtype=pl.String
+        )
+        reasons = pl.DataFrame({"text": texts, "code": codes}).drop_nulls()
+        explained = stopped.join(reasons, on="text", maintain_order="left")
+        findings.append(
+            explained.select("place", *_literals(column=field.name), "code", *_literals(fate=REFUSED))
+        )
+    return pl.concat(findings)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """As much of an agreement as the row model needs to speak about one field."""
+
+    id: str
+    fields: tuple[Field, ...]
+
+
+def _ask(model: type[BaseModel], name: str, texts: pl.Series) -> Iterator[str | None]:
+    for text in texts:
         try:
-            validate(dict(zip(names, texts, strict=True)))
-        except ValidationError as error:
-            reasons = error.errors(include_input=False, include_context=False, include_url=False)
-            lines.extend((place, str(reason["loc"][0]), reason["type"], REFUSED) for reason in reasons)
-    return pl.DataFrame(lines, schema=FINDINGS, orient="row")
+            model.model_validate({name: text})
+        except ValidationError as error:  # it carries the text: only its type is taken
+            yield error.errors(include_input=False, include_context=False, include_url=False)[0]["type"]
+        else:
+            yield None
 
 
 def _hold_rules(rows: pl.DataFrame, agreement: Agreement, today: date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -150,5 +177,8 @@ def _first_of_keys(
 
 
 def _findings(rows: pl.DataFrame, column: str | None, code: str, fate: str) -> pl.DataFrame:
-    literals = {"column": column, "code": code, "fate": fate}
-    return rows.select("place", **{name: pl.lit(text, pl.String) for name, text in literals.items()})
+    return rows.select("place", *_literals(column=column, code=code, fate=fate))
+
+
+def _literals(**texts: str | None) -> list[pl.Expr]:
+    return [pl.lit(text, pl.String).alias(name) for name, text in texts.items()]

@@ -325,7 +325,7 @@ def test_an_agreed_pattern_does_not_let_a_formula_out(ring: KeyRing) -> None:
     course["options"] = {"pattern": "-{0,1}[0-9]{1,4}"}
     dashing = Agreement.model_validate(agreement.model_dump() | {"fields": tuple(fields)})
     assert gate(ring, text(rows(ring, extra="12"), columns(dashing)), agreement=dashing).rows == 3
-    for value in ("-12", "12345", "12\n", "１２", ""):
+    for value in ("-12", "12345", "12\n", "\uff11\uff12", ""):
         parcel = text(rows(ring, extra=value), columns(dashing))
         assert stopped(ring, parcel, agreement=dashing) == "egress.value"
 
