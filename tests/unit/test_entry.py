@@ -54,7 +54,7 @@ def simple(**fields: Any) -> Entry:
     return Entry(**given | fields)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(events())
 def test_what_is_written_is_read_back_the_same(event: Entry) -> None:
     body = entry.canonical(event)
@@ -62,7 +62,7 @@ def test_what_is_written_is_read_back_the_same(event: Entry) -> None:
     assert entry.canonical(entry.read(body)) == body
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(events())
 def test_the_body_is_json_with_sorted_keys_no_blanks_and_no_empty_fields(event: Entry) -> None:
     body = json.loads(entry.canonical(event))

@@ -127,7 +127,7 @@ def places(found: Findings, code: str) -> list[str]:
     return [finding.place for finding in found.findings if finding.code == code]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=35)
 @given(st.integers(0, 70), st.integers(1, 9))
 def test_an_untouched_log_raises_no_alarm(size: int, batch: int) -> None:
     log = log_of(size, batch)
@@ -137,7 +137,7 @@ def test_an_untouched_log_raises_no_alarm(size: int, batch: int) -> None:
     assert found.root == tree.root(size, log.node).hex()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=35)
 @given(st.data())
 def test_any_flipped_bit_of_a_body_is_named_by_its_index(data: st.DataObject) -> None:
     log = log_of(11, 3)
@@ -151,7 +151,7 @@ def test_any_flipped_bit_of_a_body_is_named_by_its_index(data: st.DataObject) ->
     assert set(codes(found)) <= {"entry.hash", "entry.canonical", "entry.column"}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=35)
 @given(st.integers(1, 40), st.integers(1, 5), st.data())
 def test_an_entry_rewritten_with_its_leaf_hash_is_narrowed_down(
     size: int, batch: int, data: st.DataObject
@@ -168,7 +168,7 @@ def test_an_entry_rewritten_with_its_leaf_hash_is_narrowed_down(
         assert node == f"{index & ~1}-{index | 1}"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=35)
 @given(st.integers(2, 40), st.data())
 def test_a_deleted_row_is_named_and_the_rest_is_still_proved(size: int, data: st.DataObject) -> None:
     log = log_of(size, 4)
@@ -207,7 +207,7 @@ def test_a_deleted_row_with_the_node_over_it_leaves_the_root_unknown_not_wrong()
     assert (set(codes(found)), found.root) == ({"entry.missing"}, "")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=35)
 @given(st.integers(3, 30), st.integers(1, 6), st.data())
 def test_two_swapped_rows_are_found(size: int, batch: int, data: st.DataObject) -> None:
     log = log_of(size, batch)
@@ -252,7 +252,7 @@ def test_search_columns_that_differ_from_the_body_are_found() -> None:
     assert places(log.findings(), "entry.column") == ["1", "2"]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=35)
 @given(st.integers(2, 40), st.data())
 def test_a_wrong_missing_or_needless_node_is_found(size: int, data: st.DataObject) -> None:
     log = log_of(size, 3)
