@@ -22,7 +22,16 @@ Mode = Literal["trace", "before", "after", "failed", "paused"]
 
 FILE_CALLS = ("open", "write", "fsync", "replace", "rename", "mkdir", "rmdir", "unlink", "remove", "link")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-AUDITED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
+AUDITED = {
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+}
 
 
 class Tracer:
@@ -77,7 +86,9 @@ class Tracer:
     def _commit(self, original: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(original)
         def commit(connection: psycopg.Connection) -> None:
-            if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE or not _writes(connection):
+            if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE or not _writes(
+                connection
+            ):
                 return original(connection)
 
             def failure() -> Exception:
