@@ -102,7 +102,7 @@ def withdraw(case: Case) -> None:
         row.reason = "submission.recalled"
         tally = Tally()
         tally.received = row.received or 0
-        tally.add(Fate.WITHHELD, row.reason, tally.received)
+        tally.add(Fate.REFUSED, row.reason, tally.received)
         tally.settle(session, row)
         close(session, case, row, State.WITHDRAWN)
     clear_away(case)
