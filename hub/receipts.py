@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -96,10 +95,3 @@ def _check(kind: Kind, counts: Mapping[str, int], reasons: Mapping[str, int]) ->
         raise Corrupt(
             code="receipt.reasons", message=message, remedy="Report this: it is a defect of the hub."
         )
-
-
-class _Sorted(json.JSONEncoder):
-    """JSON with sorted keys: the same facts give the same token."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "sort_keys": True, "ensure_ascii": False})
