@@ -26,6 +26,7 @@ _TREATED: Final = {"year": r"^[0-9]{4}$", "month": r"^[0-9]{4}-(0[0-9]|1[0-2])$"
 _NAME: Final = r"^[^\p{C}=+@\-\d][^\p{C}\d<>|=;\\]{0,199}$"
 # No shape in this module lets in a control character or what a spreadsheet would run as a formula.
 _CODE: Final = re.compile(r"[^\W_][\w ./()§,-]{0,63}")
+_WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _PROVEN: Final = frozenset({"code", "cefr", "integer", "decimal", "date", "month", "birth_date"})
 _LETTERS, _DIGITS = 4, 6  # what is shorter says nothing about one person
 
@@ -184,9 +185,10 @@ def _only_cleared(persons: list[pl.DataFrame], cleared: Bytes) -> None:
 
 def _name_words(name: str, agreement: Agreement, known: Collection[str]) -> pl.Series:
     """Give the words of a file name but those that the hub and the agreement brought into it."""
-    own = _words(pl.Series([*known, agreement.id, agreement.sender.id, agreement.recipient.id]))
-    words = _words(pl.Series([name]))
-    return words.filter(~words.is_in(own.implode()))
+    partners = agreement.sender.id, agreement.recipient.id
+    own = _WORD.findall(" ".join((*known, *partners, agreement.id, agreement.output.format)))
+    rest = [word for word in _WORD.findall(name) if word not in own]
+    return _words(pl.Series([*rest, "-".join(rest)]))
 
 
 def _words(texts: pl.Series) -> pl.Series:

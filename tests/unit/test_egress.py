@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -318,6 +318,19 @@ def test_other_words_in_a_free_cell_pass(ring: KeyRing, value: str) -> None:
     assert gate(ring, text(rows(ring, extra=value), columns(agreement)), agreement=agreement).rows == 3
 
 
+def test_identifiers_are_not_even_opened_where_no_word_could_leave(ring: KeyRing) -> None:
+    def opened() -> Iterator[pl.DataFrame]:
+        pytest.fail("nothing in this parcel could be an identifier")
+        yield WITHHELD
+
+    assert gate(ring, text(rows(ring)), withheld=opened()).rows == 3
+
+
+def test_a_line_that_never_ends_is_stopped(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.egress.delimited._BLOCK", 100)
+    assert stopped(ring, text(rows(ring)) + b"x" * 300 + b"\n") == "egress.format"
+
+
 def test_an_agreed_pattern_does_not_let_a_formula_out(ring: KeyRing) -> None:
     agreement = with_free_text()
     fields = [field.model_dump() for field in agreement.fields]
@@ -342,7 +355,9 @@ def test_withheld_identifiers_are_looked_through_in_every_part(ring: KeyRing) ->
     assert stopped(ring, parcel, agreement=agreement, withheld=iter(parts)) == "egress.identifier"
 
 
-@pytest.mark.parametrize("name", ["E3_Peine_1.csv", "e3-lüdenscheidt.csv", "0012345.csv", "E3_anna.csv"])
+@pytest.mark.parametrize(
+    "name", ["E3_Peine_1.csv", "e3-lüdenscheidt.csv", "0012345.csv", "E3_anna.csv", "E3_001-2345.csv"]
+)
 def test_a_file_name_with_an_identifier_is_stopped(ring: KeyRing, name: str) -> None:
     assert stopped(ring, text(rows(ring)), name=name) in {"egress.identifier", "egress.metadata"}
 
