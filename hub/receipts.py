@@ -75,7 +75,9 @@ def issue(  # noqa: PLR0913 -- each is a claim of the receipt
         "txn": submission,
         "events": {EVENT + kind: event},
     }
-    return jwt.encode(claims, signer, "EdDSA", headers={"kid": kid, "typ": "secevent+jwt"}, sort_headers=True)
+    in_order = json.loads(json.dumps(claims, sort_keys=True))  # the same facts give the same token
+    headers = {"kid": kid, "typ": "secevent+jwt"}
+    return jwt.encode(in_order, signer, "EdDSA", headers, sort_headers=True)
 
 
 def _check(kind: Kind, counts: Mapping[str, int], reasons: Mapping[str, int]) -> None:
