@@ -176,11 +176,12 @@ def _prove_values(
 
 
 def _only_cleared(persons: list[pl.DataFrame], cleared: Bytes) -> None:
-    sent, allowed = pl.concat([person_frame(cleared).clear(), *persons]).unique(), person_frame(cleared)
-    if foreign := sent.join(allowed, on=["high", "low"], how="anti").height:
-        raise stop("foreign_person", "cleared persons only", f"{foreign} others")
-    if sent.height != allowed.height:
-        raise stop("count", f"{allowed.height} cleared persons", str(sent.height))
+    allowed = person_frame(cleared)
+    sent = pl.concat([allowed.clear(), *persons], rechunk=True)
+    if foreign := sent.join(allowed, on=sent.columns, how="anti").height:
+        raise stop("foreign_person", "cleared persons only", f"rows of others: {foreign}")
+    if missing := allowed.join(sent, on=sent.columns, how="anti").height:
+        raise stop("count", "every cleared person", f"missing: {missing}")
 
 
 def _name_words(name: str, agreement: Agreement, known: Collection[str]) -> pl.Series:

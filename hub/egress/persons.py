@@ -41,7 +41,7 @@ class Opener:
         self._constant = _blocks(_cipher(self._mac).decryptor().update(zeros))
 
     def persons(self, texts: pl.Series) -> pl.DataFrame:
-        """Give the persons of a column of texts in the written form, each once, as ``person_frame`` does.
+        """Give the persons of a column of texts in the written form, row by row, as ``person_frame`` does.
 
         Raises:
             Corrupt: ``egress.pseudonym`` unless every one is genuine.
@@ -72,9 +72,9 @@ class Opener:
 
 
 def person_frame(ids: Bytes) -> pl.DataFrame:
-    """Lay ids (n, 16) out as two UInt64 columns, ``high`` and ``low``, each person once."""
+    """Lay ids (n, 16) out as two UInt64 columns, ``high`` and ``low``."""
     halves = np.ascontiguousarray(ids).view(np.uint64).reshape(-1, 2)
-    return pl.DataFrame({"high": halves[:, 0], "low": halves[:, 1]}).unique()
+    return pl.DataFrame({"high": halves[:, 0], "low": halves[:, 1]})
 
 
 def _blocks(data: bytes) -> Bytes:
