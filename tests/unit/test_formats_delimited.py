@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 from typing import BinaryIO, cast
+from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas
-from connectors.formats import Reader, open_reader
+from connectors.formats import Reader, dialect, open_reader
 from connectors.formats.batch import BLANKS
 from connectors.formats.delimited import DelimitedReader
 from connectors.formats.encoding import LONGEST_RECORD
@@ -355,6 +356,21 @@ def test_a_source_that_gives_few_bytes_at_a_time_is_read_whole() -> None:
     assert gather(open_reader(source, size=len(content), agreement=E3))[0].height == 30
 
 
+def test_a_file_of_many_blocks_is_read_like_one() -> None:
+    rows = [line(f"{number:07}", "Müller" if number % 3 else '"a;""b"""', "x y") for number in range(4000)]
+    rows[1500] = "a;b\n"
+    content = (HEADER + "".join(rows) + line("Summe")).encode()
+    for block in (1 << 12, 1 << 16, 100_003):
+        source = io.BytesIO(content[block:])
+        reader = DelimitedReader(
+            source, content[:block], size=len(content), agreement=E3, batch_rows=900, block=block
+        )
+        frame, faults = gather(reader)
+        assert faults == [(1502, None, "row.field_count"), (4002, None, "row.totals_row")]
+        assert frame["place"].to_list() == [place for place in range(2, 4002) if place != 1502]
+        assert frame["participant_number"].to_list() == [f"{place - 2:07}" for place in frame["place"]]
+
+
 def test_xlsx_is_refused_where_csv_is_agreed() -> None:
     assert code(b"PK\x03\x04" + bytes(30)) == "file.format"
 
@@ -384,7 +400,15 @@ BODIES = st.lists(st.one_of(PIECES, st.just(";" * (WIDTH - 1)), st.just("\n")), 
 
 
 def outcome(content: bytes, block: int) -> object:
-    """What becomes of a file that comes in blocks of this size, the first one included."""
+    """What becomes of a file that comes in blocks of this size, the first one included.
+
+    The header is looked for in no more than its own length, so that what follows really comes in blocks.
+    """
+    with patch.object(dialect, "LONGEST_HEADER", len(HEADER)):
+        return outcome_by_blocks(content, block)
+
+
+def outcome_by_blocks(content: bytes, block: int) -> object:
     try:
         reader = DelimitedReader(
             io.BytesIO(content[block:]),
