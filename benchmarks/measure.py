@@ -25,9 +25,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
         RuntimeError: it ended with another status than 0.
     """
     began = time.monotonic()
-    process = subprocess.Popen(  # noqa: S603
-        command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)

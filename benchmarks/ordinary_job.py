@@ -1,7 +1,7 @@
 """What an ordinary team would write for E3: pandas, Great Expectations on the frame, pydantic for each row.
 
-Reads the file and the consents, validates, drops rows without a valid consent, replaces the number by an HMAC,
-writes the released columns and encrypts the result. Run as a program:
+Reads the file and the consents, validates, drops rows without a valid consent, replaces the number by an
+HMAC, writes the released columns and encrypts the result. Run as a program:
 ``ordinary_job.py FILE CONSENTS OUT``.
 """
 
@@ -46,7 +46,9 @@ class Row(BaseModel):
     Teilnehmernummer: Annotated[str, Field(pattern=r"^KVHS-[0-9]{7}$")]
     Nachname: Name
     Vorname: Name
-    Geburtsdatum: Annotated[str, Field(pattern=r"^([0-9]{2}\.[0-9]{2}\.[0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})$")]
+    Geburtsdatum: Annotated[
+        str, Field(pattern=r"^([0-9]{2}\.[0-9]{2}\.[0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})$")
+    ]
     Kursnummer: Annotated[str, Field(min_length=1)]
     Kursart: Annotated[str, Field(min_length=1)]
     Berichtsmonat: Annotated[str, Field(pattern=r"^([0-9]{4}-[0-9]{2}|[0-9]{2}[./][0-9]{4})$")]

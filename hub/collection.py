@@ -89,7 +89,7 @@ def collect(office: Office, sealed: Path, parcel: Offered, target: Path) -> None
         if wrapped is None:
             raise Refused("parcel.expired", f"{parcel.id} has expired", "ask the sender to send it again")
         key = office.ring.unwrap(wrapped.wrapped, f"payload/{row.submission}")
-        with staging.SealedReader(sealed, key) as source, target.open("xb") as sink:
+        with staging.open_sealed(sealed, key) as source, target.open("xb") as sink:
             target.chmod(0o600)
             while block := source.read(1 << 20):
                 sink.write(block)

@@ -65,8 +65,9 @@ def pass_gate(case: Case, made: Result, decided: Result) -> None:
         Corrupt: ``egress.*``; the parcel must not leave.
     """
     hidden = case.agreement.identity == "pseudonym"
-    name = parcel_name(case, 1)
-    with staging.SealedReader(made.folder / "parcel", case.key) as source:
+    with case.office.database.transaction() as session:
+        name = parcel_name(case, _attempt(session, case.submission))
+    with staging.open_sealed(made.folder / "parcel", case.key) as source:
         seen = egress.inspect(
             source,
             name=name,
@@ -110,8 +111,7 @@ def intend(case: Case, made: Result) -> str:
         parcel = session.scalar(live)
         if parcel is not None:
             return parcel.id
-        attempts = select(func.count()).select_from(Parcel).where(Parcel.submission == row.id)
-        attempt = session.scalars(attempts).one() + 1
+        attempt = _attempt(session, row.id)
         name = parcel_name(case, attempt)
         digest = ParcelDigest(name=name, sha256=made.facts["sha256"], bytes=made.facts["bytes"])
         intent = logbook.entry(
@@ -141,6 +141,12 @@ def intend(case: Case, made: Result) -> str:
             )
         )
         return identity
+
+
+def _attempt(session: Session, submission: str) -> int:
+    """Number the parcel to be sent: one more than were stopped."""
+    stopped = select(func.count()).where(Parcel.submission == submission, Parcel.state == "stopped")
+    return session.scalars(stopped).one() + 1
 
 
 def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) -> None:

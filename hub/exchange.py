@@ -7,6 +7,7 @@ into effect with one commit that names its fence. Killed anywhere, it starts aga
 """
 
 from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
 
 import polars as pl
 
@@ -42,7 +43,7 @@ def receive(case: Case) -> None:
     """Prove the file whole, read it exactly, and stage its rows sealed."""
     intake.prove_whole(case)
     rows = 0
-    with at_work(case, "receive") as step, staging.SealedReader(case.inbox_file, case.key) as source:
+    with at_work(case, "receive") as step, staging.open_sealed(case.inbox_file, case.key) as source:
         reader = case.office.formats.open_reader(
             source, size=case.bytes, agreement=case.agreement, batch_rows=case.office.settings.part_rows
         )
@@ -68,7 +69,8 @@ def validate(case: Case) -> None:
             judged = validation.validate_part(rows, case.agreement, today, seen)
             findings = pl.concat([settlement.of_faults(case.agreement, faults), judged.findings])
             tally.refuse_first_reasons(findings)
-            metrics.add(rows, judged.frame, findings["place"].n_unique())
+            refused = findings.filter(pl.col("fate") == Fate.REFUSED.value)
+            metrics.add(rows, judged.frame, refused["place"].n_unique())
             step.write(rows=judged.frame, findings=findings)
         verdict = expectations.judge(metrics.figures(tally.received), case.agreement)
         codes = [failure.code for failure in verdict.failures]
@@ -126,9 +128,9 @@ def protect(case: Case) -> None:
         released = _released(case, case.parts(judged, "rows"), case.parts(decided, "decisions"))
         facts: dict[str, object] = {"clearance": clearance.digest, "rows": clearance.rows}
         if clearance.rows:
-            with staging.SealedWriter(step.folder / "parcel", case.key) as sealed:
+            with staging.create_sealed(step.folder / "parcel", case.key) as sealed:
                 sink = delivery.Measured(sealed)
-                case.office.formats.write_parcel(released, sink, case.agreement)
+                case.office.formats.write_parcel(released, cast("BinaryIO", sink), case.agreement)
             facts |= {"sha256": sink.sha256, "bytes": sink.bytes}
         with case.office.database.transaction() as session:
             row = step.finish(session, facts)

@@ -121,7 +121,7 @@ def _run(figures: Mapping[str, float], asked: Sequence[Bounds]) -> list[Any]:
         InMemoryStoreBackendDefaults,
         ProgressBarsConfig,
     )
-    from great_expectations.expectations.core import (  # type: ignore[attr-defined]
+    from great_expectations.expectations.core import (
         ExpectColumnValuesToBeBetween,
         ExpectColumnValuesToNotBeNull,
     )

@@ -57,7 +57,7 @@ def accept(office: Office, source: BinaryIO, agreement_id: str, totals: Totals) 
     temp = office.inbox / f"{identity}.part"
     final = office.inbox / f"{identity}.sealed"
     digest, size = hashlib.sha256(), 0
-    with staging.SealedWriter(temp, key) as sink:  # removes the file again if anything is raised in here
+    with staging.create_sealed(temp, key) as sink:  # removes the file again if anything is raised in here
         while block := source.read(BLOCK):
             digest.update(block)
             size += len(block)

@@ -1,14 +1,16 @@
 """Replies to a sender: signed receipts and the validation report, as files."""
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hub import overview, reports, settlement
 from hub.case import open_results
 from hub.errors import Refused
 from hub.office import Office
-from hub.report_words import Outcome
 from hub.reports import Report
+
+if TYPE_CHECKING:
+    from hub.report_words import Outcome
 
 
 def save(office: Office, submission: str, folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ a name of its own, flushed, and then published under its final name (``hub.disk`
 
 import io
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import polars as pl
 
@@ -16,9 +17,11 @@ from hub.sealed import SealedReader, SealedWriter
 __all__ = [
     "SealedReader",
     "SealedWriter",
+    "create_sealed",
     "discard",
     "disk_errors",
     "make_folder",
+    "open_sealed",
     "publish",
     "read_bytes",
     "read_frame",
@@ -26,6 +29,16 @@ __all__ = [
     "write_frame",
     "write_once",
 ]
+
+
+def open_sealed(path: Path, key: bytes) -> BinaryIO:
+    """Open a sealed file for reading, as any reader of files takes it; raises as ``SealedReader`` does."""
+    return cast("BinaryIO", SealedReader(path, key))
+
+
+def create_sealed(path: Path, key: bytes) -> BinaryIO:
+    """Create a sealed file for writing, as any writer of files takes it; see ``SealedWriter``."""
+    return cast("BinaryIO", SealedWriter(path, key))
 
 
 def write_bytes(path: Path, key: bytes, data: bytes) -> None:

@@ -5,7 +5,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated, Any, NoReturn
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -13,7 +15,9 @@ from rich.table import Table
 
 from hub.errors import HubError
 
+BERLIN = ZoneInfo("Europe/Berlin")
 DONE, FAILED = 0, 1
+PIPE_WIDTH = 400  # tables are cut for a terminal only
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object on stdout.")]
 STDERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -23,15 +27,24 @@ def say(answer: Mapping[str, Any], *, as_json: bool, text: Callable[[], object])
     if as_json:
         sys.stdout.write(json.dumps(answer, ensure_ascii=False, default=str) + "\n")
     else:
-        Console(highlight=False, soft_wrap=True).print(text())
+        console = Console(highlight=False, soft_wrap=True)
+        if not console.is_terminal:
+            console.width = PIPE_WIDTH
+        console.print(text())
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    """Draw a plain table."""
+    """Draw a plain table; instants are told as Berlin's clocks have it."""
     drawn = Table(*headings, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
+        drawn.add_row(*(_cell(cell) for cell in row))
     return drawn
+
+
+def _cell(cell: object) -> str:
+    if isinstance(cell, datetime):
+        return cell.astimezone(BERLIN).strftime("%Y-%m-%d %H:%M:%S")
+    return "" if cell is None else str(cell)
 
 
 @contextmanager

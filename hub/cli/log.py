@@ -46,9 +46,7 @@ def verify(
             {"ok": found.ok, "size": found.size, "root": found.root, "findings": findings},
             as_json=as_json,
             text=lambda: "\n".join(
-                [
-                    f"{found.size} entries, root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"
-                ]
+                [f"{found.size} entries, root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"]
                 + [f"{f.code} at {f.place}: {f.en}" for f in found.findings]
             ),
         )

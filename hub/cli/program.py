@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hub.cli import agreements, consents, log, parcels, partners, submissions
+from hub.cli import agreements, bench, consents, log, parcels, partners, submissions
 from hub.cli.answers import Json, progress, say, told
 from hub.settings import Settings
 
@@ -22,6 +22,7 @@ app.add_typer(agreements.app, name="agreement", help="The agreements: who sends 
 app.add_typer(partners.app, name="partner", help="The partner agencies and their keys.")
 app.add_typer(consents.app, name="consent", help="The consent register.")
 app.add_typer(log.app, name="log", help="The transfer log and its proofs.")
+app.command("bench")(bench.bench)
 
 
 @app.command()

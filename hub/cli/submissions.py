@@ -127,8 +127,7 @@ def _show(office: Any, identity: str, *, as_json: bool, verdict: bool = True) ->
 def _text(answer: dict[str, Any]) -> str:
     rows = answer["rows"]
     lines = [
-        f"[bold]{answer['submission']}[/]  {answer['agreement']} {answer['agreement_version']}"
-        f"  {answer['state']}",
+        " ".join(("[bold]" + answer["submission"] + "[/]", answer["agreement"], answer["state"])),
         "  ".join(f"{fate} {rows[fate]}" for fate in FATES),
         *(f"  {code}: {count}" for code, count in answer["reasons"].items()),
         *(f"notice: {code}" for code in answer["notices"]),

@@ -114,7 +114,8 @@ def test_a_slow_orphan_changes_nothing_beside_its_retry(
         for at, point in enumerate(beds[0].points, start=1)
         if point.split()[0] in ("commit", "replace", "mkdir", "rmdir")
     ]
-    jobs = [(beds[turn % WORKERS], "paused", at, next(_NUMBERS)) for turn, at in enumerate(telling)]
+    mode: Mode = "paused"
+    jobs = [(beds[turn % WORKERS], mode, at, next(_NUMBERS)) for turn, at in enumerate(telling)]
     _run_all(jobs, _orphan)
     with capsys.disabled():
         print(f"\norphan: {len(telling)} points, each survived")  # noqa: T201

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft201909Validator  # type: ignore[import-untyped]
+from jsonschema import Draft201909Validator
 
 from schemas.agreement import SHIPPED, Agreement, AgreementError, ConsentBasis, Statute, load_agreement
 from schemas.codelists import code_list
