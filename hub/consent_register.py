@@ -128,8 +128,8 @@ def record(connection: Connection, ring: KeyRing, collector: str, consents: pl.D
     manners = _record_manners(connection, consents)
     connection.execute(
         """
-        CREATE TEMP TABLE given (n int4, reference bytea, person bytea, scope int4, manner int4, evidence bytea,
-            given_at float8, valid_until float8, withdrawn_at float8) ON COMMIT DROP
+        CREATE TEMP TABLE given (n int4, reference bytea, person bytea, scope int4, manner int4,
+            evidence bytea, given_at float8, valid_until float8, withdrawn_at float8) ON COMMIT DROP
         """
     )
     copy_in(
