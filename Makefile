@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 STRICT := $(if $(HUB_CI),--no-missing-tools,)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup init test test-unit test-integration test-faults test-e2e lint format coverage lock diagram clean
+.PHONY: help setup init demo test test-unit test-integration test-faults test-e2e lint format coverage lock diagram clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ setup:  ## set everything up: environment, packages, keys, database (PYTHON=... 
 
 init: setup  ## make keys and database under HUB_HOME, where they are missing
 	$(BIN)/hub init
+
+demo: setup  ## take two files with every typical error from drop to parcel, receipt and proved log
+	@scripts/demo.sh
 
 test: setup lint  ## run all tests with coverage, and lint
 	$(PYTEST) $(STRICT) --cov --cov-report=term:skip-covered --cov-fail-under=85
