@@ -140,9 +140,11 @@ class DelimitedReader:
         return None
 
     def _is_empty(self, line: bytes) -> bool:
-        if line.strip(_FILLER + self._delimiter):
+        # A carriage return that ends no line is a fault, and text where it stands in a quoted cell.
+        if line.strip(_FILLER + self._delimiter) or b"\r" in line[:-1]:
             return False
-        return not any(cell.strip(BLANKS) for cell in dialect.cells(line, self._delimiter.decode()))
+        cells = dialect.cells(line, self._delimiter.decode())
+        return bool(cells) and not any(cell.strip(BLANKS) for cell in cells)
 
     def _read(self, text: bytes, found: records.Records, blank: npt.NDArray[np.bool_], last: int) -> None:
         wrong = ~blank & (found.fields != len(self._fields))

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import schemas
@@ -426,6 +426,7 @@ def outcome_by_blocks(content: bytes, block: int) -> object:
 
 @PATIENT
 @given(BODIES, st.sampled_from([1, 7, 64, 65, 1000]))
+@example("\r" + line() + line() + "a", 1)
 def test_the_size_of_blocks_changes_nothing(body: str, block: int) -> None:
     content = (HEADER + body).encode()
     assert outcome(content, block) == outcome(content, 8 << 20)
