@@ -1,7 +1,6 @@
 """A hub for the tests that go through its doors; its database runs as long as the module's tests do."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.e2e.hub import Hub
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    home: Path = tmp_path_factory.mktemp("a hub") / "home"
+    home = tmp_path_factory.mktemp("a hub") / "home"
     initialise(Settings(home=home))
     with open_office(Settings(home=home)):
         yield Hub(home)
