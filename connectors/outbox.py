@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from hub import staging
-from hub.errors import Corrupt
 
 
 class Outbox:
@@ -17,18 +16,14 @@ class Outbox:
         return self._folder / recipient / f"{name}.sealed"
 
     def send(self, recipient: str, name: str, sealed: Path) -> None:
-        """Move a sealed parcel into its recipient's folder; a parcel that is there already stays.
+        """Lay a sealed parcel into its recipient's folder; one that is there already stays.
 
-        Raises:
-            Corrupt: ``outbox.missing`` if it is neither here nor there.
+        The staged file stays as well until the submission is done: a hub that is killed between sending and
+        noting it finds everything as it was.
         """
         final = self.place(recipient, name)
         staging.make_folder(final.parent)
-        if sealed.exists():
-            staging.publish(sealed, final)
-        elif not final.exists():
-            message = f"expected the sealed parcel {name} in staging or in the outbox, found none"
-            raise Corrupt("outbox.missing", message, "restore HUB_HOME/data and the database from one moment")
+        staging.share(sealed, final)
 
     def take_back(self, recipient: str, name: str) -> None:
         """Remove a parcel that was never released to its recipient."""

@@ -88,6 +88,18 @@ def publish(temp: Path, final: Path) -> None:
             _flush(temp.parent)
 
 
+def share(source: Path, final: Path) -> None:
+    """Give a finished file a second name, durably; one that is there already stays as it is.
+
+    The first name remains, so that whoever is killed right after can do it again.
+    """
+    with disk_errors(final):
+        _flush(source)
+        with suppress(FileExistsError):
+            final.hardlink_to(source)
+        _flush(final.parent)
+
+
 def write_once(path: Path, data: bytes) -> bool:
     """Write a small plain file (a key, a setting) durably with mode 0600, never over an existing one.
 

@@ -77,7 +77,6 @@ def validate(case: Case) -> None:
         with case.office.database.transaction() as session:
             row = step.finish(session, {"reasons": tally.facts(), "batch": codes})
             if verdict.passed:
-                row.notices = sorted({*row.notices, *codes})
                 row.state = State.VALIDATED.value
             else:
                 settlement.quarantine(session, case, row, codes)
@@ -145,11 +144,7 @@ def deliver(case: Case) -> None:
         return
     with at_work(case, "deliver") as step:
         if made.facts["rows"]:
-            try:
-                delivery.pass_gate(case, made, decided)
-            except Corrupt as stopped:
-                settlement.stop(case, stopped)
-                raise
+            delivery.pass_gate(case, made, decided)
             parcel = delivery.intend(case, made)
             delivery.send(case, step, parcel, made, decided)
         else:
@@ -196,8 +191,9 @@ STEPS: dict[State, Callable[[Case], None]] = {
 def carry(office: Office, submission: str, told: Callable[[str], None] = lambda _step: None) -> State:
     """Take a submission as far as it goes without people; returns the state in which it rests.
 
-    Every step claims a lease of its own. A refusal ends the submission; what is transient or corrupt is
-    raised and leaves it where it is.
+    Every step claims a lease of its own. A refused file ends the submission. What is transient leaves it
+    where it is; what is corrupt is an alarm in the log as well, and a parcel that the gate stopped is
+    quarantined.
     """
     while True:
         with office.database.transaction() as session:
@@ -217,7 +213,12 @@ def carry(office: Office, submission: str, told: Callable[[str], None] = lambda 
         try:
             step(case)
         except Refused as refusal:
+            if not refusal.code.startswith("file."):
+                raise
             settlement.refuse(case, refusal)
+        except Corrupt as alarm:
+            settlement.alarm(case, alarm, stop=alarm.code.startswith("egress."))
+            raise
         finally:
             with office.database.transaction() as session:
                 lease.release(session, held)

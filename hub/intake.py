@@ -13,11 +13,11 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from hub import logbook, registry, staging
-from hub.case import Case, folder_of, now
+from hub.case import Case, now
 from hub.database.models import Partner, PayloadKey, StepResult, Submission
 from hub.errors import Refused
 from hub.office import Office
-from hub.states import FINAL, RESTING
+from hub.states import FINAL, RESTING, State
 from schemas.agreement import Agreement
 
 BLOCK = 1 << 20
@@ -168,20 +168,17 @@ def check_row_total(case: Case, rows: int) -> None:
 
 
 def sweep(office: Office) -> None:
-    """Remove what dead attempts left behind: unfinished arrivals, parts of submissions that are done."""
+    """Remove what dead attempts left behind: abandoned arrivals, and files of submissions that are done."""
+    arrivals = list(office.inbox.iterdir()) if office.inbox.is_dir() else []
+    folders = list(office.staging.iterdir()) if office.staging.is_dir() else []
+    names = {path.stem for path in (*arrivals, *folders)}
+    if not names:
+        return
     with office.database.transaction() as session:
-        open_ones = set(
-            session.scalars(
-                select(Submission.id).where(Submission.state.not_in([state.value for state in FINAL]))
-            )
-        )
-        known = set(session.scalars(select(Submission.id)))
-    if office.inbox.is_dir():
-        for file in office.inbox.iterdir():
-            orphan = file.stem not in known and time.time() - file.stat().st_mtime > ABANDONED
-            if orphan or (file.stem in known and file.stem not in open_ones):
-                staging.discard(file)
-    if office.staging.is_dir():
-        for folder in office.staging.iterdir():
-            if folder.name in known - open_ones:
-                staging.discard(folder_of(office, folder.name))
+        found = session.execute(select(Submission.id, Submission.state).where(Submission.id.in_(names)))
+        states = {identity: State(state) for identity, state in found}
+    for path in (*arrivals, *folders):
+        state = states.get(path.stem)
+        abandoned = state is None and time.time() - path.stat().st_mtime > ABANDONED
+        if abandoned or state in FINAL:
+            staging.discard(path)

@@ -118,13 +118,14 @@ def quarantine(session: Session, case: Case, row: Submission, codes: Iterable[st
     close(session, case, row, State.QUARANTINED)
 
 
-def stop(case: Case, alarm: Corrupt) -> None:
-    """Quarantine a submission whose parcel the egress gate has stopped, and raise the alarm in the log."""
+def alarm(case: Case, found: Corrupt, *, stop: bool) -> None:
+    """Put an alarm into the transfer log; with ``stop``, quarantine the submission along with it."""
     with case.office.database.transaction() as session:
         row = lease.hold(session, case.lease)
-        entry = logbook.entry("alarm", now(session), row.id, case.agreement, reason=alarm.code)
+        entry = logbook.entry("alarm", now(session), row.id, case.agreement, reason=found.code)
         logbook.append(session, case.office, [entry])
-        quarantine(session, case, row, [alarm.code])
+        if stop:
+            quarantine(session, case, row, [found.code])
 
 
 def in_force(case: Case) -> bool:
@@ -170,13 +171,17 @@ def keep_findings(case: Case) -> str:
 
 
 def findings(case: Case) -> pl.DataFrame:
-    """Open the findings that were kept of a submission; none if it was refused as a whole."""
+    """Open the findings of a submission: kept at its end, or still staged while it is in quarantine."""
     with case.office.database.transaction() as session:
-        row = session.get(StepResult, (case.submission, "acknowledge"))
-        name = row.facts.get("report") if row else None
-    if name is None:
+        kept = session.get(StepResult, (case.submission, "acknowledge"))
+        judged = session.get(StepResult, (case.submission, "validate"))
+        name = kept.facts.get("report") if kept else None
+    if name is not None:
+        return staging.read_frame(case.office.reports / name, case.key)
+    staged = case.result("validate") if judged else None
+    if staged is None or not staged.folder.is_dir():
         return pl.DataFrame(schema=FINDINGS)
-    return staging.read_frame(case.office.reports / name, case.key)
+    return pl.concat([pl.DataFrame(schema=FINDINGS), *case.parts(staged, "findings")])
 
 
 def reading(case: Case) -> dict[str, Any]:

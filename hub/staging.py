@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 import polars as pl
 
-from hub.disk import discard, disk_errors, make_folder, publish, write_once
+from hub.disk import discard, disk_errors, make_folder, publish, share, write_once
 from hub.errors import Corrupt
 from hub.sealed import SealedReader, SealedWriter
 
@@ -25,6 +25,7 @@ __all__ = [
     "publish",
     "read_bytes",
     "read_frame",
+    "share",
     "write_bytes",
     "write_frame",
     "write_once",

@@ -63,7 +63,7 @@ def start(home: Path, arguments: list[str], folder: Path, mode: Mode = "trace", 
 
 
 def _run(home: str, arguments: list[str], mode: Mode, at: int, log: str, output: str) -> None:
-    os.environ.update({"HUB_HOME": home, "HUB_PART_ROWS": "20", "HUB_LEASE_SECONDS": "1"})
+    os.environ.update({"HUB_HOME": home, "HUB_PART_ROWS": "60"})
     os.setpgid(0, 0)
     tracer = Tracer(Path(home) / "data", mode, at, Path(log))
     tracer.install()
