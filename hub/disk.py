@@ -95,7 +95,7 @@ def share(source: Path, final: Path) -> None:
     """
     with disk_errors(final):
         _flush(source)
-        with suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError):
             final.hardlink_to(source)
         _flush(final.parent)
 
