@@ -15,9 +15,9 @@ import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import authorisation, consent, delivered, egress, lease, logbook, registry, staging
+from hub import authorisation, consent, delivered, egress, lease, logbook, registry, settlement, staging
 from hub.case import Case, Result, Step, now
-from hub.database.models import Clearance, DeliveredRows, Parcel, Submission
+from hub.database.models import Clearance, DeliveredRows, Parcel
 from hub.database.session import raw
 from hub.errors import Corrupt
 from hub.ledger.entry import Parcel as ParcelDigest
@@ -159,7 +159,8 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
         row = step.finish(session, {"parcel": parcel_id})
         parcel = session.get_one(Parcel, parcel_id)
         if parcel.sha256 != made.facts["sha256"] or _outdated(session, case, decided):
-            _stop(session, case, row, parcel)
+            settlement.stop_parcels(session, case, row)
+            row.state = State.VALIDATED.value
             return
         case.office.route.send(parcel.recipient, parcel.name, made.folder / "parcel")
         parcel.state = "sent"
@@ -205,20 +206,3 @@ def _outdated(session: Session, case: Case, decided: Result) -> bool:
         return False
     cleared = {bytes(person) for person in _cleared(case, decided)}
     return any(bytes(person) in cleared for person in changed)
-
-
-def _stop(session: Session, case: Case, row: Submission, parcel: Parcel) -> None:
-    parcel.state = "stopped"
-    digest = ParcelDigest(name=parcel.name, sha256=parcel.sha256, bytes=parcel.bytes)
-    outcome = logbook.entry(
-        "outcome",
-        now(session),
-        row.id,
-        case.agreement,
-        reason="stopped",
-        parcel=digest,
-        attempt=parcel.attempt,
-    )
-    (told,) = logbook.append(session, case.office, [outcome])
-    parcel.outcome_index = told.index
-    row.state = State.VALIDATED.value

@@ -239,4 +239,8 @@ def recall(office: Office, submission: str) -> None:
                 f"{submission} is {row.state}: there is nothing left to recall",
                 "speak with the recipient",
             )
-    settlement.withdraw(open_case(office, held))
+    try:
+        settlement.withdraw(open_case(office, held))
+    finally:
+        with office.database.transaction() as session:
+            lease.release(session, held)

@@ -78,6 +78,20 @@ def close(session: Session, case: Case, row: Submission, state: State) -> None:
     logbook.issue_receipt(session, case.office, row, kind=kind, at=at, reasons=reasons, told=told)
 
 
+def stop_parcels(session: Session, case: Case, row: Submission) -> None:
+    """Stop what was intended and not sent: no intent stays in the log without its outcome."""
+    intended = select(Parcel).where(Parcel.submission == row.id, Parcel.state == "intended")
+    for parcel in session.scalars(intended):
+        parcel.state = "stopped"
+        digest = ParcelDigest(name=parcel.name, sha256=parcel.sha256, bytes=parcel.bytes)
+        at, attempt = now(session), parcel.attempt
+        outcome = logbook.entry(
+            "outcome", at, row.id, case.agreement, reason="stopped", parcel=digest, attempt=attempt
+        )
+        (told,) = logbook.append(session, case.office, [outcome])
+        parcel.outcome_index = told.index
+
+
 def refuse(case: Case, error: HubError) -> None:
     """Refuse a file as a whole, for the reason that an error names."""
     with case.office.database.transaction() as session:
@@ -95,15 +109,12 @@ def withdraw(case: Case) -> None:
     """End a submission that its sender has recalled; an intended parcel is stopped."""
     with case.office.database.transaction() as session:
         row = lease.hold(session, case.lease)
-        for parcel in session.scalars(
-            select(Parcel).where(Parcel.submission == row.id, Parcel.state == "intended")
-        ):
-            parcel.state = "stopped"
         row.reason = "submission.recalled"
         tally = Tally()
         tally.received = row.received or 0
         tally.add(Fate.REFUSED, row.reason, tally.received)
         tally.settle(session, row)
+        stop_parcels(session, case, row)
         close(session, case, row, State.WITHDRAWN)
     clear_away(case)
 
@@ -115,6 +126,7 @@ def quarantine(session: Session, case: Case, row: Submission, codes: Iterable[st
     tally.received = row.received or 0
     tally.add(Fate.QUARANTINED, row.reason, tally.received)
     tally.settle(session, row)
+    stop_parcels(session, case, row)
     close(session, case, row, State.QUARANTINED)
 
 
