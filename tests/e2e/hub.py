@@ -29,7 +29,7 @@ from schemas.samples import FileForm, Sample, csv_bytes, write_consents, write_s
 
 FATES = ("delivered", "already_delivered", "refused", "withheld", "quarantined")
 COLLECTOR = "kreisvolkshochschule"
-RECIPIENTS = ("integrationsbegleitung", "jobcenter-peine")
+BESIDES = ("receipt", "collected")
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ class Hub:
             return [json.loads(stored.body) for stored in entries(session, 0, 1_000_000)]
 
     def log_of(self, submission: str) -> list[tuple[str, str | None]]:
-        """Read kind and reason of a submission's log entries, receipts left out."""
+        """Read kind and reason of what the log tells of a submission, receipts and collections left out."""
         told = [entry for entry in self.log() if entry.get("submission") == submission]
-        return [(entry["kind"], entry.get("reason")) for entry in told if entry["kind"] != "receipt"]
+        return [(entry["kind"], entry.get("reason")) for entry in told if entry["kind"] not in BESIDES]
 
     @contextmanager
     def superuser(self, database: str = "hub") -> Iterator[psycopg.Connection]:
