@@ -52,7 +52,9 @@ def receive(case: Case) -> None:
             step.write(rows=batch.frame, faults=batch.faults)
         intake.check_row_total(case, rows)
         with case.office.database.transaction() as session:
-            facts = {"rows": rows, "sheet": reader.sheet, "columns": dict(reader.columns)}
+            # A sheet may bear a person's name.
+            sheet = staging.seal_text(case.key, reader.sheet) if reader.sheet else None
+            facts = {"rows": rows, "sheet": sheet, "columns": dict(reader.columns)}
             row = step.finish(session, facts)
             row.received = rows
             row.notices = sorted({*row.notices, *reader.notices})

@@ -200,7 +200,10 @@ def reading(case: Case) -> dict[str, Any]:
     """Tell how the file was read: sheet and columns; nothing if it could not be."""
     with case.office.database.transaction() as session:
         row = session.get(StepResult, (case.submission, "receive"))
-        return dict(row.facts) if row else {}
+        facts = dict(row.facts) if row else {}
+    if facts.get("sheet"):
+        facts["sheet"] = staging.open_text(case.key, facts["sheet"])
+    return facts
 
 
 def clear_away(case: Case) -> None:

@@ -4,11 +4,17 @@ Rows, parcels and incoming files rest sealed (``hub.sealed``). What must survive
 a name of its own, flushed, and then published under its final name (``hub.disk``).
 """
 
+import base64
 import io
+import os
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import polars as pl
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hub.disk import discard, disk_errors, make_folder, publish, share, write_once
 from hub.errors import Corrupt
@@ -22,14 +28,19 @@ __all__ = [
     "disk_errors",
     "make_folder",
     "open_sealed",
+    "open_text",
     "publish",
     "read_bytes",
     "read_frame",
+    "seal_text",
     "share",
     "write_bytes",
     "write_frame",
     "write_once",
 ]
+
+_NONCE = 12
+_TEXT = b"hub sealed text v1"
 
 
 def open_sealed(path: Path, key: bytes) -> BinaryIO:
@@ -88,3 +99,34 @@ def read_frame(path: Path, key: bytes) -> pl.DataFrame:
             message=f"expected rows in {path.name}, found other content",
             remedy="Report this as a defect of the hub; the submission stays where it is.",
         ) from None
+
+
+def seal_text(key: bytes, text: str) -> str:
+    """Seal a sender's short word (a sheet may be named after a person) to rest in a column of the database.
+
+    AES-256-GCM under a key derived from the submission's (HKDF-SHA256, RFC 5869): when that one is deleted,
+    the word is gone as well. Gives base64 of nonce, ciphertext and tag.
+    """
+    nonce = os.urandom(_NONCE)
+    return base64.b64encode(nonce + _text_cipher(key).encrypt(nonce, text.encode(), None)).decode("ascii")
+
+
+def open_text(key: bytes, sealed: str) -> str:
+    """Open a sealed text.
+
+    Raises:
+        Corrupt: ``staging.damaged`` if it was not sealed under this key, or changed.
+    """
+    try:
+        blob = base64.b64decode(sealed, validate=True)
+        return _text_cipher(key).decrypt(blob[:_NONCE], blob[_NONCE:], None).decode()
+    except (InvalidTag, ValueError):
+        raise Corrupt(
+            "staging.damaged",
+            "expected a text sealed under the submission's key, found another",
+            "restore the database and the key folder from the same moment",
+        ) from None
+
+
+def _text_cipher(key: bytes) -> AESGCM:
+    return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=_TEXT).derive(key))
