@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -71,12 +72,24 @@ def told(*, as_json: bool) -> Iterator[None]:
         _answer_error(error.code, error.message, error.remedy, as_json=as_json)
     except (typer.Exit, typer.Abort, KeyboardInterrupt):
         raise
+    except ValidationError as error:
+        if error.title != "Settings":
+            _answer_defect(error, as_json=as_json)
+        names = ", ".join(f"HUB_{part['loc'][0]}".upper() for part in error.errors(include_input=False))
+        message = f"expected another kind of value in {names}"
+        _answer_error(
+            "settings.value", message, "correct the environment; see hub/settings.py", as_json=as_json
+        )
     except Exception as error:  # noqa: BLE001 -- the last door before the terminal
-        steps = traceback.extract_tb(error.__traceback__)
-        places = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(steps[-6:]))
-        message = f"an unforeseen {type(error).__name__} at {places}"
-        remedy = "nothing is lost; report this line (it holds no personal data)"
-        _answer_error("hub.defect", message, remedy, as_json=as_json)
+        _answer_defect(error, as_json=as_json)
+
+
+def _answer_defect(error: Exception, *, as_json: bool) -> NoReturn:
+    steps = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(steps[-6:]))
+    message = f"an unforeseen {type(error).__name__} at {places}"
+    remedy = "nothing is lost; report this line (it holds no personal data)"
+    _answer_error("hub.defect", message, remedy, as_json=as_json)
 
 
 def _answer_error(code: str, message: str, remedy: str, *, as_json: bool) -> NoReturn:

@@ -45,14 +45,13 @@ def fetch(
     from hub import collection, registry  # noqa: PLC0415
     from hub.runtime import open_office, outbox  # noqa: PLC0415
 
-    settings = Settings()
-    with told(as_json=as_json), open_office(settings) as office:
+    with told(as_json=as_json), open_office(Settings()) as office:
         with office.database.transaction() as session:
             recipient = registry.partner_of_key(session, public_key_of(key))
         one = collection.find(office, parcel, recipient)
         out.mkdir(parents=True, exist_ok=True)
         target = out / one.name
-        collection.collect(office, outbox(settings).place(recipient, one.name), one, target)
+        collection.collect(office, outbox(office.settings).place(recipient, one.name), one, target)
         say(
             {**asdict(one), "file": target},
             as_json=as_json,
