@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from connectors.outbox import Outbox
-from hub import consent_register, delivered, exchange, intake, persons
+from hub import consent_register, delivered, exchange, intake, persons, pseudonyms
 from hub.case import Case
 from hub.database.models import Submission
 from hub.database.session import raw
@@ -89,9 +89,7 @@ def people_in(hub: Hub, answer: Answer | dict[str, Any], made: Sample) -> set[st
         ids, known = persons.find(
             raw(session), E3.person.space, persons.number_macs(office.ring, E3.person.space, numbers)
         )
-        written = exchange.pseudonyms.pseudonyms(
-            office.ring, E3.recipient.id, E3.purpose, exchange.EPOCH, ids
-        )
+        written = pseudonyms.pseudonyms(office.ring, E3.recipient.id, E3.purpose, exchange.EPOCH, ids)
     by_pseudonym = dict(zip(written.filter(pl.Series(known)), numbers.filter(pl.Series(known)), strict=True))
     return {by_pseudonym[one] for one in parcel["pseudonym"]}
 
@@ -291,7 +289,7 @@ def test_a_withdrawal_that_races_with_the_sending_is_either_after_it_or_heeded(
         identity = received(office, made)
         line = threading.Barrier(2)
         with monkeypatch.context() as patched, ThreadPoolExecutor() as threads:
-            after_intent(patched, lambda line=line: line.wait(60))
+            after_intent(patched, functools.partial(line.wait, 60))
 
             def withdraw(made: Sample = made, line: threading.Barrier = line) -> int:
                 line.wait(60)
@@ -318,7 +316,8 @@ def test_two_submissions_of_the_same_rows_at_once_deliver_each_row_once(
     made = consented(hub, 20, 150)
     contents = (plain_csv(made.frame), plain_csv(made.frame.reverse()))
     identities = [accepted(office, content) for content in contents]
-    line, met = threading.Barrier(2), []
+    met: list[str] = []
+    line = threading.Barrier(2)
     real = delivered.write
 
     def side_by_side(office: Office, parcel: str, macs: delivered.Macs) -> bytes:
