@@ -114,7 +114,7 @@ class Step:
 
 @contextmanager
 def at_work(case: Case, name: str) -> Iterator[Step]:
-    """Give a step its folder. What an earlier, dead attempt left in folders nobody refers to is removed."""
+    """Give a step a folder of its own; what a dead attempt left in another goes with its submission's end."""
     step = Step(case, name)
     staging.make_folder(step.folder.parent)
     staging.make_folder(step.folder)

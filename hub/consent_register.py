@@ -155,11 +155,11 @@ def _refuse_conflicts(connection: Connection, collector: str) -> None:
     """Refuse a reference that stands for another person or another scope already, or twice in the file."""
     row = connection.execute(
         """
-        SELECT count(*) FROM given g LEFT JOIN hub.consent c
-            ON c.collector = %s AND c.reference_mac = g.reference
-        WHERE (c.person_id, c.scope_id) <> (g.person, g.scope)
-        OR EXISTS (SELECT FROM given h WHERE h.reference = g.reference
-            AND (h.person, h.scope) <> (g.person, g.scope))
+        SELECT (SELECT count(*) FROM given g JOIN hub.consent c
+                ON c.collector = %s AND c.reference_mac = g.reference
+                WHERE (c.person_id, c.scope_id) <> (g.person, g.scope))
+            + (SELECT count(*) FROM (SELECT FROM given GROUP BY reference
+                HAVING count(DISTINCT (person, scope)) > 1) AS twice)
         """,
         [collector],
     ).fetchone()

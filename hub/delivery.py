@@ -172,7 +172,7 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
 
 
 def send_nothing(case: Case, step: Step) -> None:
-    """Note that no row was left to deliver, unless the decision on which this rests is outdated."""
+    """Note that no row was left to deliver: nothing is intended, nothing is sent."""
     with case.office.database.transaction() as session:
         step.finish(session, {"parcel": None}).state = State.DELIVERED.value
 

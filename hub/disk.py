@@ -32,7 +32,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise Transient(
                 code="disk.full",
                 message=f"expected room to write {path}, found none ({cause})",
-                remedy="Free disk space or raise the quota; the work continues by itself afterwards.",
+                remedy="Free disk space or raise the quota; then retry: nothing is lost.",
             ) from None
         raise Transient(
             code="disk.write",
@@ -55,7 +55,7 @@ def read_errors(path: Path) -> Iterator[None]:
         raise Corrupt(
             code="staging.missing",
             message=f"expected the sealed file {path.name}, found none",
-            remedy="Run `hub doctor`; the sender may have to deliver again.",
+            remedy="Restore HUB_HOME/data from its backup, or have the sender deliver again.",
         ) from None
     except OSError as error:
         cause = errno.errorcode.get(error.errno or 0, "unknown error")

@@ -36,6 +36,7 @@ def of_submission(office: Office, submission: str) -> dict[str, Any]:
             **_line(row),
             "sha256": row.sha256,
             "notices": row.notices,
+            "warnings": _warnings(session, submission),
             "reasons": _reasons(session, submission),
             "transfer": sent[0].id if sent else None,
             "log_index": receipts[-1].log_index if receipts else None,
@@ -99,6 +100,12 @@ def _reasons(session: Session, submission: str) -> dict[str, int]:
     for code, count in rows:
         reasons[code] = reasons.get(code, 0) + count
     return reasons
+
+
+def _warnings(session: Session, submission: str) -> list[str]:
+    """Name the batch expectations that did not hold, grave or not."""
+    judged = session.get(StepResult, (submission, "validate"))
+    return list(judged.facts.get("batch", [])) if judged else []
 
 
 def _seconds(session: Session, submission: str) -> dict[str, float]:

@@ -116,6 +116,6 @@ def _server(settings: Settings, ring: KeyRing) -> Iterator[URL]:
 
 
 def _publish_keys(settings: Settings, ring: KeyRing) -> None:
-    """Lay the keys that verify log and receipts where everybody may read them."""
+    """Lay out the public keys that verify log and receipts, to be given to auditors and partners."""
     staging.write_once(settings.public / "log.vkey", (ring.verifier_key(settings.origin) + "\n").encode())
     staging.write_once(settings.public / "receipts.pem", ring.receipt_key_text().encode())

@@ -36,7 +36,7 @@ def _damaged(path: Path, found: str) -> Corrupt:
     return Corrupt(
         "staging.damaged",
         f"expected the sealed file {path.name} as it was written, found {found}",
-        "Do not use this file. Run `hub doctor`, then have the sender deliver again or restore a backup.",
+        "Keep this file as it is for the administrators; have the sender deliver again or restore a backup.",
     )
 
 

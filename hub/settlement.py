@@ -83,6 +83,7 @@ def stop_parcels(session: Session, case: Case, row: Submission) -> None:
     intended = select(Parcel).where(Parcel.submission == row.id, Parcel.state == "intended")
     for parcel in session.scalars(intended):
         parcel.state = "stopped"
+        case.office.route.take_back(parcel.recipient, parcel.name)
         digest = ParcelDigest(name=parcel.name, sha256=parcel.sha256, bytes=parcel.bytes)
         at, attempt = now(session), parcel.attempt
         outcome = logbook.entry(

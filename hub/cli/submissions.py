@@ -131,6 +131,7 @@ def _text(answer: dict[str, Any]) -> str:
         "  ".join(f"{fate} {rows[fate]}" for fate in FATES),
         *(f"  {code}: {count}" for code, count in answer["reasons"].items()),
         *(f"notice: {code}" for code in answer["notices"]),
+        *(f"warning: {code}" for code in answer["warnings"]),
         *(
             f"parcel {p['name']}  {p['rows']} rows  sha256 {p['sha256']}  {p['state']}"
             for p in answer["parcels"]

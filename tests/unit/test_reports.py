@@ -254,9 +254,9 @@ def test_the_json_says_all_that_the_text_says() -> None:
 
 
 def test_a_code_without_a_sentence_is_told_by_its_name() -> None:
-    report = replace(PLAIN, reason="submission.recalled", outcome="withdrawn")
-    assert "  - Siehe Code. (submission.recalled)" in lines(report)
-    assert "  - See the code. (submission.recalled)" in lines(report, "en")
+    report = replace(PLAIN, reason="file.of_tomorrow", outcome="withdrawn")
+    assert "  - Siehe Code. (file.of_tomorrow)" in lines(report)
+    assert "  - See the code. (file.of_tomorrow)" in lines(report, "en")
 
 
 def test_no_report_is_written_over_rows_that_do_not_add_up() -> None:

@@ -110,7 +110,11 @@ def test_every_code_that_a_row_of_these_agreements_can_have_is_in_a_sample() -> 
         for agreement, form in CASES
         for code in sample(agreement, 400, 1, errors=True, file_format=form).expected
     }
-    rows = {code for code, entry in catalogue().items() if entry.fate == "refused"}
+    rows = {
+        code
+        for code, entry in catalogue().items()
+        if entry.fate == "refused" and not code.startswith("submission.")
+    }
     assert shown == rows
 
 
