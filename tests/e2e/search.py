@@ -56,7 +56,7 @@ class Search:
     def __init__(self, values: Iterable[str]) -> None:
         self._forms = {value: forms(value) for value in values}
         self._base64 = {
-            value: [form for cased in {value, value.lower(), value.upper()} for form in base64_forms(cased)]
+            value: {form for cased in (value, value.lower(), value.upper()) for form in base64_forms(cased)}
             for value in self._forms
         }
 
@@ -95,7 +95,8 @@ def files(hub: Hub) -> Iterator[tuple[str, bytes]]:
         name = str(path.relative_to(hub.home))
         yield f"name of {name}", name.encode()
         if path.is_file():
-            yield name, path.read_bytes()
+            # Log segments end in megabytes of zeros; one is kept, for it may be half of a last sign.
+            yield name, path.read_bytes().rstrip(b"\0") + b"\0"
 
 
 def replies(hub: Hub, submissions: Iterable[str]) -> Iterator[tuple[str, bytes]]:
