@@ -241,7 +241,7 @@ def test_a_corrected_row_of_a_statutory_report_is_delivered_beside_the_old_ones(
     assert hub.parcel(again)["last_name"].to_list() == ["Ganz-Anders"]
 
 
-def test_two_recipients_or_purposes_share_no_pseudonym_and_no_internal_id(
+def test_the_internal_id_of_a_person_stands_in_no_parcel_and_not_in_the_log(
     hub: Hub, exchanges: dict[str, Exchange]
 ) -> None:
     """What leaves names nobody inside: neither the parcels nor the log hold a person's id."""
