@@ -67,10 +67,12 @@ class Case:
             folder = folder_of(self.office, self.submission) / f"{step}-{row.fence}"
             return Result(folder, row.parts, dict(row.facts), row.seconds)
 
-    def parts(self, result: Result, kind: str) -> Iterator[pl.DataFrame]:
-        """Open a step's sealed parts one by one."""
-        for number in range(1, result.parts + 1):
-            yield staging.read_frame(result.folder / part_name(number, kind), self.key)
+    def parts(
+        self, result: Result, kind: str, span: range | None = None, columns: list[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Open a step's sealed parts one by one: all of them or a span of their numbers (from 1)."""
+        for number in span or range(1, result.parts + 1):
+            yield staging.read_frame(result.folder / part_name(number, kind), self.key, columns)
 
 
 class Step:

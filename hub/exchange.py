@@ -7,6 +7,7 @@ into effect with one commit that names its fence. Killed anywhere, it starts aga
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import BinaryIO, cast
 
 import polars as pl
@@ -27,7 +28,7 @@ from hub import (
     validation,
 )
 from hub.batch_metrics import Metrics
-from hub.case import Case, at_work, now, open_case
+from hub.case import Case, Result, at_work, now, open_case
 from hub.database.models import Clearance, Submission
 from hub.database.session import raw
 from hub.errors import Corrupt, Refused
@@ -37,6 +38,7 @@ from hub.states import FINAL, RESTING, Fate, State
 from hub.tally import Tally
 
 EPOCH = 1
+PARTS_ASKED = 10  # parts whose persons are looked up in one question to the database
 
 
 def receive(case: Case) -> None:
@@ -92,14 +94,15 @@ def authorise(case: Case) -> None:
     with case.office.database.transaction() as session:
         mark, at = consent.watermark(raw(session)), now(session)
     with at_work(case, "authorise") as step:
-        for rows in case.parts(judged, "rows"):
-            with case.office.database.transaction() as session:
-                decisions = authorisation.decide(
-                    raw(session), case.office, case.agreement, register, rows, at
-                )
-            digest.add(decisions.frame)
-            authorisation.count(decisions.frame, tally)
-            step.write(decisions=decisions.frame, macs=delivered.words(decisions.macs))
+        for first in range(1, judged.parts + 1, PARTS_ASKED):
+            span = range(first, min(first + PARTS_ASKED, judged.parts + 1))
+            for rows, persons in zip(
+                case.parts(judged, "rows", span), _standing(case, judged, span, at), strict=True
+            ):
+                decisions = authorisation.decide(case.office, case.agreement, register, rows, persons)
+                digest.add(decisions.frame)
+                authorisation.count(decisions.frame, tally)
+                step.write(decisions=decisions.frame, macs=delivered.words(decisions.macs))
         with case.office.database.transaction() as session:
             facts = {"reasons": tally.facts(), "delivered": tally.delivered, "register": register.position}
             row = step.finish(session, facts)
@@ -163,11 +166,18 @@ def acknowledge(case: Case) -> None:
     settlement.clear_away(case)
 
 
+def _standing(case: Case, judged: Result, span: range, at: datetime) -> list[authorisation.Standing]:
+    asked = case.agreement.person.number if case.agreement.person else "place"
+    numbers = [frame[asked] for frame in case.parts(judged, "rows", span, [asked])]
+    with case.office.database.transaction() as session:
+        return list(authorisation.standing(raw(session), case.office, case.agreement, numbers, at))
+
+
 def _released(
     case: Case, parts: Iterator[pl.DataFrame], decided: Iterator[pl.DataFrame]
 ) -> Iterator[pl.DataFrame]:
     """Treat the cleared rows; under pseudonyms they leave in the order of these, which carries nothing."""
-    frames = [
+    treated = (
         minimisation.released(
             case.agreement,
             rows.filter(decisions["fate"] == Fate.DELIVERED.value),
@@ -177,8 +187,8 @@ def _released(
             ),
         )
         for rows, decisions in zip(parts, decided, strict=True)
-    ]
-    yield minimisation.ordered(case.agreement, pl.concat(frames))
+    )
+    return minimisation.ordered(case.agreement, treated, case.office.settings.part_rows)
 
 
 STEPS: dict[State, Callable[[Case], None]] = {

@@ -3,14 +3,14 @@
 The set is closed: a treatment that is not here is an error when the agreement is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from hub.errors import Corrupt
-from schemas.agreement import Agreement
+from schemas.agreement import Agreement, Field
 
 Treat = Callable[[pl.Expr], pl.Expr]
 
@@ -50,14 +50,28 @@ def released(
         column = (
             pseudonyms(ids) if field.treatment == "pseudonym" else treated(rows, field.name, field.treatment)
         )
-        columns.append(column.alias(field.released_as or field.name))
+        columns.append(column.alias(_column(field)))
     return pl.DataFrame(columns)
 
 
-def ordered(agreement: Agreement, rows: pl.DataFrame) -> pl.DataFrame:
-    """Bring pseudonymous rows into the order of their pseudonyms, so that the sender's order is not told."""
-    by = [field.released_as or field.name for field in agreement.released if field.treatment == "pseudonym"]
-    return rows.sort(by) if by else rows
+def ordered(agreement: Agreement, parts: Iterator[pl.DataFrame], slice_rows: int) -> Iterator[pl.DataFrame]:
+    """Bring the released rows into an order that tells nothing of the sender's: that of their pseudonyms.
+
+    Rows of identified agreements leave as they came. The columns beside the pseudonym hold few different
+    texts, so they are kept as codes meanwhile; only slices of the result are ever laid out in full.
+    """
+    by = [_column(field) for field in agreement.released if field.treatment == "pseudonym"]
+    if not by:
+        yield from parts
+        return
+    rows = pl.concat([part.with_columns(pl.exclude(by).cast(pl.Categorical)) for part in parts])
+    order = rows.select(pl.col(by[0]).arg_sort()).to_series()
+    for first in range(0, rows.height, slice_rows):
+        yield rows[order.slice(first, slice_rows)].cast(pl.String)
+
+
+def _column(field: Field) -> str:
+    return field.released_as or field.name
 
 
 def treated(rows: pl.DataFrame, name: str, treatment: str) -> pl.Series:

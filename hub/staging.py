@@ -83,8 +83,8 @@ def write_frame(path: Path, key: bytes, frame: pl.DataFrame) -> None:
         sink.write(whole)
 
 
-def read_frame(path: Path, key: bytes) -> pl.DataFrame:
-    """Read back what ``write_frame`` sealed, equal in values, order and types.
+def read_frame(path: Path, key: bytes, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read back what ``write_frame`` sealed, equal in values, order and types; some columns or all.
 
     Raises:
         Corrupt: ``staging.damaged`` when the file is not the one sealed under this key, ``staging.frame``
@@ -92,7 +92,7 @@ def read_frame(path: Path, key: bytes) -> pl.DataFrame:
     """
     arrow = io.BytesIO(read_bytes(path, key))
     try:
-        return pl.read_ipc(arrow)
+        return pl.read_ipc(arrow, columns=columns)
     except (pl.exceptions.PolarsError, OSError, ValueError):
         raise Corrupt(
             code="staging.frame",
