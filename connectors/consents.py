@@ -22,7 +22,14 @@ COLUMNS = {
 }
 DATES = ("given_at", "valid_until", "withdrawn_at")
 MAY_BE_EMPTY = ("valid_until", "withdrawn_at", "evidence")
-LANGUAGE = r"\A[a-z]{2,3}(-[A-Za-z]{2,8})?\z"
+FORMS = {"schriftlich": "written", "elektronisch": "electronic", "mündlich mit Zeugen": "oral with witnesses"}
+PATTERNS = {
+    "template": r"\A[a-z][a-z0-9-]{0,62}@[1-9][0-9]{0,5}\z",
+    "language": r"\A[a-z]{2,3}(-[A-Za-z]{2,8})?\z",
+    "recipient": r"\A[a-z][a-z0-9-]{0,63}\z",
+    "purpose": r"\Ahttps://[A-Za-z0-9./_#-]{1,200}\z",
+    "fields": r"\A[a-z][a-z0-9_]{0,62}( +[a-z][a-z0-9_]{0,62})*\z",
+}
 DAY = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 
 
@@ -37,9 +44,7 @@ def read_consents(path: Path) -> pl.DataFrame:
             of the first faulty value, never the value.
     """
     try:
-        raw = pl.read_csv(
-            path, separator=";", infer_schema=False, encoding="utf8"
-        )
+        raw = pl.read_csv(path, separator=";", infer_schema=False, encoding="utf8")
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, ValueError):
         raise _wrong_file(expected="a readable file of consents, found another") from None
     if raw.columns != list(COLUMNS):
@@ -55,15 +60,17 @@ def read_consents(path: Path) -> pl.DataFrame:
         _fail_at(rows[name] != "", days[name].is_null(), name)
     ends = days.with_columns(pl.col("valid_until").dt.offset_by("1d"))  # valid through that day
     berlin = [pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("Europe/Berlin") for name in DATES]
-    fields = pl.col("fields").str.split(" ").list.unique().list.sort()
-    return ends.with_columns(*berlin, fields)
+    fields = pl.col("fields").str.replace_all(" +", " ").str.split(" ").list.unique().list.sort()
+    return ends.with_columns(*berlin, fields, pl.col("form").replace_strict(FORMS))
 
 
 def _check_rows(rows: pl.DataFrame) -> None:
     for name in rows.columns:
         if name not in MAY_BE_EMPTY:
             _fail_at(rows[name] == "", None, name)
-    _fail_at(~rows["language"].str.contains(LANGUAGE), None, "language")
+    for name, pattern in PATTERNS.items():
+        _fail_at(~rows[name].str.contains(pattern), None, name)
+    _fail_at(~rows["form"].is_in(list(FORMS)), None, "form")
     for name in DATES:
         _fail_at((rows[name] != "") & ~rows[name].str.contains(DAY), None, name)
 

@@ -23,6 +23,7 @@ from hub.tally import Tally
 from schemas.agreement import Agreement, ConsentBasis
 
 FATES = pl.Enum([fate.value for fate in Fate])
+_PLACES = {fate.value: place for place, fate in enumerate(Fate)}
 CODES = (None, "person.unknown", "delivery.already_delivered", *consent.CODES[1:])
 PERSON_UNKNOWN, ALREADY_DELIVERED = 1, 2
 _OF_CONSENT = np.array([0, *range(3, len(CODES))], dtype=np.int32)  # consent.CODES to CODES
@@ -77,14 +78,16 @@ def decide(
     )
     repeated = (verdicts == 0) & delivered.known(register, contents)
     verdicts[repeated] = ALREADY_DELIVERED
-    fates = np.full(rows.height, Fate.WITHHELD.value, dtype=object)
-    fates[verdicts == 0] = Fate.DELIVERED.value
-    fates[repeated] = Fate.ALREADY_DELIVERED.value
+    fates = np.full(rows.height, _PLACES[Fate.WITHHELD.value], dtype=np.uint32)
+    fates[verdicts == 0] = _PLACES[Fate.DELIVERED.value]
+    fates[repeated] = _PLACES[Fate.ALREADY_DELIVERED.value]
     words = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
     frame = pl.DataFrame(
         {
             "place": rows["place"],
-            "fate": pl.Series(fates.tolist(), dtype=FATES),
+            "fate": pl.Series(fates).replace_strict(
+                list(_PLACES.values()), list(_PLACES), return_dtype=FATES
+            ),
             "code": pl.Series(verdicts).replace_strict(
                 list(range(len(CODES))), list(CODES), return_dtype=pl.Categorical
             ),

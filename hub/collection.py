@@ -82,6 +82,7 @@ def collect(office: Office, sealed: Path, parcel: Offered, target: Path) -> None
             f"expected a new file outside of HUB_HOME, got {target}",
             "choose another folder with --out",
         )
+    target.parent.mkdir(parents=True, exist_ok=True)
     with office.database.transaction() as session:
         row = session.get_one(Parcel, parcel.id)
         submission = session.get_one(Submission, row.submission)

@@ -49,7 +49,6 @@ def fetch(
         with office.database.transaction() as session:
             recipient = registry.partner_of_key(session, public_key_of(key))
         one = collection.find(office, parcel, recipient)
-        out.mkdir(parents=True, exist_ok=True)
         target = out / one.name
         collection.collect(office, outbox(office.settings).place(recipient, one.name), one, target)
         say(
