@@ -23,7 +23,7 @@ test: setup lint  ## run all tests with coverage, and lint
 	$(PYTEST) $(STRICT) --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 test-unit: setup  ## run the fast tests: no database, no network
-	$(PYTEST) $(STRICT) tests/unit -m "not slow"
+	$(PYTEST) $(STRICT) tests/unit -m "not slow" -n 2
 
 test-integration: setup  ## run the tests on a real PostgreSQL
 	$(PYTEST) $(STRICT) tests/integration

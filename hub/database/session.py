@@ -24,6 +24,7 @@ AUDITOR = "auditor"
 
 LOCK_WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
+IDLE_SECONDS = 600  # a process that stands still within a transaction loses it, and its locks, after this
 # SQLSTATE classes and codes after which the same work may succeed (PostgreSQL manual, appendix A).
 _BUSY = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "25P04", "53300"})
 _AWAY = ("08", "57P")
@@ -94,7 +95,8 @@ class Database:
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": f"hub {role}",
-                "options": f"-c timezone=UTC -c lock_timeout={LOCK_WAIT_SECONDS}s",
+                "options": f"-c timezone=UTC -c lock_timeout={LOCK_WAIT_SECONDS}s"
+                f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
             },
         )
 

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from sqlalchemy import select, text
 from connectors.consents import read_consents
 from hub import consent_register, overview, registry
 from hub.database.models import LedgerEntry, Parcel, Submission
+from hub.errors import Transient
 from hub.ledger import entry, verify
 from hub.office import Office
 from hub.runtime import initialise, open_office
@@ -185,8 +186,12 @@ def _orphan(bed: Bed, mode: Mode, at: int, number: int) -> None:
 
 
 def _let_leases_run_out(office: Office) -> None:
-    """Let the time of all leases pass; the orphan lives, so nothing but time frees its submission."""
-    with office.database.transaction() as session:
+    """Let the time of all leases pass; the orphan lives, so nothing but time frees its submission.
+
+    Where the orphan stands within a transaction, its submission stays locked: the retry has to wait for it.
+    """
+    with suppress(Transient), office.database.transaction() as session:
+        session.execute(text("SET LOCAL lock_timeout = '300ms'"))
         session.execute(
             text("UPDATE hub.submission SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL")
         )
