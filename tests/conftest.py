@@ -5,13 +5,14 @@
 """
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 NEEDS = Path(__file__).parents[1] / "scripts" / "test-needs.txt"
 STRICT = "--no-missing-tools"
-MISSING = pytest.StashKey[dict[str, int]]()
+MISSING = "missing program"
 
 
 def known_needs() -> dict[str, tuple[str, str]]:
@@ -27,7 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*programs): programs of the operating system that a test uses")
-    config.stash[MISSING] = {}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -37,8 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if program not in known:
                 pytest.fail(f"{program} is not listed in {NEEDS.name}", pytrace=False)
             if shutil.which(program) is None:
-                counts = item.config.stash[MISSING]
-                counts[program] = counts.get(program, 0) + 1
+                item.user_properties.append((MISSING, program))  # travels with the report, also from workers
                 reason = f"{program} is missing: {remedy(program)}"
                 if item.config.getoption(STRICT):
                     pytest.fail(reason, pytrace=False)
@@ -50,8 +49,15 @@ def remedy(program: str) -> str:
     return f"apt install {known_needs()[program][0]}"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    missing = config.stash[MISSING]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for kind in ("skipped", "failed", "error") for one in terminalreporter.stats.get(kind, [])]
+    missing = Counter(
+        program
+        for report in reports
+        if report.when == "setup"
+        for name, program in report.user_properties
+        if name == MISSING
+    )
     if missing:
         terminalreporter.section("left out for lack of a program")
         for program, tests in sorted(missing.items()):

@@ -293,7 +293,7 @@ def cells(agreement: Agreement, good: dict[str, str]) -> st.SearchStrategy[dict[
     return st.fixed_dictionaries({field.name: texts[field.name] for field in agreement.fields})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.one_of(st.lists(cells(E3, LEARNER), max_size=6), st.lists(cells(E2, ABSENCE), min_size=1, max_size=6))
 )
@@ -320,7 +320,7 @@ def test_every_row_meets_exactly_one_fate_for_known_reasons(rows: list[dict[str,
         assert filled.select(CHECKS[field.check].conforms(pl.col(field.name), field).all()).item()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=24), st.integers(1, 6))
 def test_cutting_a_file_into_parts_changes_nothing(numbers: list[tuple[int, bool]], size: int) -> None:
     rows = [learner(number, birth_date="1.1.1990" if bad else "01.01.1990") for number, bad in numbers]
