@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import Connection, sql
 
-from hub.database.bulk import copy_out
+from hub.database.bulk import fetch_columns
 from hub.persons import Ids, ask
 from schemas.agreement import Agreement, ConsentBasis
 
@@ -72,7 +72,7 @@ def decide(connection: Connection, agreement: Agreement, ids: Ids, at: datetime)
         GROUP BY a.n
         """
     ).format(rank=rank, at=sql.Literal(at), scopes=sql.Literal(list(scopes)))
-    places, codes = copy_out(connection, query, ["int4", "int4"])
+    places, codes = fetch_columns(connection, query, ["int4", "int4"])
     verdicts[places] = codes
     return verdicts
 
@@ -86,7 +86,7 @@ def changed_since(connection: Connection, agreement: Agreement, mark: int, decid
         AND (change > {mark} OR (valid_until > {then} AND valid_until <= clock_timestamp()))
         """
     ).format(scopes=sql.Literal(list(scopes)), mark=sql.Literal(mark), then=sql.Literal(decided_at))
-    return copy_out(connection, query, ["bytea"])[0].astype(np.uint8)
+    return fetch_columns(connection, query, ["bytea"])[0].astype(np.uint8)
 
 
 def _scopes(connection: Connection, agreement: Agreement) -> dict[int, int]:

@@ -38,7 +38,7 @@ from hub.states import FINAL, RESTING, Fate, State
 from hub.tally import Tally
 
 EPOCH = 1
-PARTS_ASKED = 10  # parts whose persons are looked up in one question to the database
+ROWS_ASKED = 1_000_000  # rows whose persons are looked up in one question to the database
 
 
 def receive(case: Case) -> None:
@@ -64,6 +64,7 @@ def receive(case: Case) -> None:
 
 def validate(case: Case) -> None:
     """Hold every row against the agreement, and the batch against its expectations."""
+    expectations.prepare()
     staged, tally = case.result("receive"), Tally()
     tally.received = staged.facts["rows"]
     seen, metrics = KeysSeen(), Metrics(case.agreement)
@@ -94,8 +95,9 @@ def authorise(case: Case) -> None:
     with case.office.database.transaction() as session:
         mark, at = consent.watermark(raw(session)), now(session)
     with at_work(case, "authorise") as step:
-        for first in range(1, judged.parts + 1, PARTS_ASKED):
-            span = range(first, min(first + PARTS_ASKED, judged.parts + 1))
+        parts_asked = max(1, ROWS_ASKED // case.office.settings.part_rows)
+        for first in range(1, judged.parts + 1, parts_asked):
+            span = range(first, min(first + parts_asked, judged.parts + 1))
             for rows, persons in zip(
                 case.parts(judged, "rows", span), _standing(case, judged, span, at), strict=True
             ):

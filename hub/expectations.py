@@ -6,8 +6,10 @@ documents, no progress bars, no analytics.
 """
 
 import math
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +74,16 @@ def judge(metrics: Mapping[str, float], agreement: Agreement) -> Judgement:
     return Judgement(
         passed=all(failure.severity != "quarantine" for failure in failures), failures=tuple(failures)
     )
+
+
+def prepare() -> None:
+    """Begin to import Great Expectations, which takes seconds, beside the work that comes before it."""
+
+    def load() -> None:
+        with warnings.catch_warnings(), suppress(Exception):  # whatever is wrong, ``judge`` will say it
+            pass
+
+    threading.Thread(target=load, name="great expectations").start()
 
 
 def _bounds(expectation: Expectation) -> Bounds:

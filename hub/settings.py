@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     agreements: Path | None = Field(default=None, description="folder of agreements; default: the shipped")
     origin: str = Field(default="hub.landkreis-peine.example/transfer-log", description="name of the log")
     lease_seconds: float = Field(default=300, gt=0, description="silence that ends a step's lease")
-    part_rows: int = Field(default=100_000, ge=1, description="rows in one staged part")
+    part_rows: int = Field(default=50_000, ge=1, description="rows in one staged part")
     free_bytes: int = Field(default=3_000_000_000, ge=0, description="free disk that `hub init` asks for")
 
     @property

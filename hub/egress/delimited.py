@@ -10,7 +10,7 @@ import polars as pl
 
 from hub.egress.alarm import stop
 
-_BLOCK: Final = 4 << 20  # bytes
+_BLOCK: Final = 2 << 20  # bytes
 
 
 class DelimitedParcel:

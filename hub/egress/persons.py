@@ -77,6 +77,15 @@ def person_frame(ids: Bytes) -> pl.DataFrame:
     return pl.DataFrame({"high": halves[:, 0], "low": halves[:, 1]})
 
 
+def distinct(persons: pl.DataFrame) -> npt.NDArray[np.uint64]:
+    """Give the different persons of a frame in order, shape (n, 2); sorting takes less memory than hashes."""
+    halves = persons.to_numpy(order="c")
+    ordered: npt.NDArray[np.uint64] = halves[np.lexsort((halves[:, 1], halves[:, 0]))]
+    first = np.ones(len(ordered), dtype=np.bool_)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return ordered[first]
+
+
 def _blocks(data: bytes) -> Bytes:
     return np.frombuffer(data, np.uint8).reshape(-1, 16)
 
