@@ -17,6 +17,7 @@ from psycopg import Connection
 
 from hub import consent, delivered, minimisation, persons
 from hub.delivered import Register
+from hub.errors import Corrupt
 from hub.office import Office
 from hub.states import Fate
 from hub.tally import Tally
@@ -124,6 +125,25 @@ class Digest:
         self._hash.update(decisions["place"].to_numpy().astype("<u4").tobytes())
         self._hash.update(decisions["fate"].to_physical().to_numpy().astype("u1").tobytes())
         self._hash.update(person_ids(decisions).tobytes())
+
+    def over(self, parts: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Take in decisions as they are read on."""
+        for decisions in parts:
+            self.add(decisions)
+            yield decisions
+
+    def must_be(self, frozen: str) -> None:
+        """Hold the decisions taken in against those that a Clearance has frozen.
+
+        Raises:
+            Corrupt: ``clearance.changed``; nothing made of other decisions may leave.
+        """
+        if self.hexdigest() != frozen:
+            raise Corrupt(
+                "clearance.changed",
+                "expected the decisions that the Clearance has frozen, found others",
+                "keep the submission as it is and find out who wrote to HUB_HOME/data",
+            )
 
     def hexdigest(self) -> str:
         """Give the digest in hex."""

@@ -130,13 +130,15 @@ def protect(case: Case) -> None:
     tally.received = case.result("receive").facts["rows"]
     tally.take(decided.facts["reasons"])
     tally.delivered = decided.facts["delivered"]
+    digest = authorisation.Digest(case.agreement)
     with at_work(case, "protect") as step:
-        released = _released(case, case.parts(judged, "rows"), case.parts(decided, "decisions"))
+        released = _released(case, case.parts(judged, "rows"), digest.over(case.parts(decided, "decisions")))
         facts: dict[str, object] = {"clearance": clearance.digest, "rows": clearance.rows}
         if clearance.rows:
             with staging.create_sealed(step.folder / "parcel", case.key) as sealed:
                 sink = delivery.Measured(sealed)
                 case.office.formats.write_parcel(released, cast("BinaryIO", sink), case.agreement)
+            digest.must_be(clearance.digest)
             facts |= {"sha256": sink.sha256, "bytes": sink.bytes}
         with case.office.database.transaction() as session:
             row = step.finish(session, facts)

@@ -5,11 +5,12 @@ that nothing it stores, prints or raises can hold a value. It works in memory on
 documents, no progress bars, no analytics.
 """
 
+import importlib
 import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from schemas.agreement import Agreement
 from schemas.terms import Expectation
 
 Bounds = tuple[str, float | None, float | None]
+_FILTERS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,20 @@ def judge(metrics: Mapping[str, float], agreement: Agreement) -> Judgement:
     )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's warnings to itself; filters are the process's, so one thread at a time."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def prepare() -> None:
     """Begin to import Great Expectations, which takes seconds, beside the work that comes before it."""
 
     def load() -> None:
-        with warnings.catch_warnings(), suppress(Exception):  # whatever is wrong, ``judge`` will say it
-            pass
+        with _quiet(), suppress(Exception):  # whatever is wrong, ``judge`` will say it
+            importlib.import_module("great_expectations.expectations.core")
 
     threading.Thread(target=load, name="great expectations").start()
 
@@ -102,8 +112,7 @@ def _broken(found: str, expected: str) -> Corrupt:
 def _answers(figures: Mapping[str, float], asked: Sequence[Bounds]) -> dict[Bounds, bool]:
     """Let Great Expectations answer; what it raises or catches may quote anything, so none of it is kept."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             results = _run(figures, asked)
     except Exception:  # noqa: BLE001 -- a library of this size raises what it likes
         raise _broken("errors", "Great Expectations to answer") from None

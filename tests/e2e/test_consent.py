@@ -14,8 +14,18 @@ import polars as pl
 import pytest
 
 from connectors.outbox import Outbox
-from hub import consent_register, delivered, exchange, intake, persons, pseudonyms
-from hub.case import Case
+from hub import (
+    authorisation,
+    consent_register,
+    delivered,
+    exchange,
+    intake,
+    overview,
+    persons,
+    pseudonyms,
+    staging,
+)
+from hub.case import Case, open_results, part_name
 from hub.database.models import Submission
 from hub.database.session import raw
 from hub.errors import Transient
@@ -449,3 +459,30 @@ def assert_stopped_once(hub: Hub, answer: Answer) -> None:
     assert sent["id"] in listed
     assert stopped["id"] not in listed
     assert not list(hub.settings.data.glob(f"outbox/*/{stopped['name']}*"))
+
+
+def test_decisions_that_were_changed_after_the_clearance_let_nothing_leave(
+    hub: Hub, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who can write to staging, and even seal, turns a withheld row into a delivered one."""
+    made = sample(E3, 12, 170, errors=["consent_withdrawn"])
+    hub.bring_consents(made)
+
+    def forge() -> None:
+        (identity,) = (one["submission"] for one in overview.listed(office, state="authorised"))
+        case = open_results(office, identity)
+        decided = case.result("authorise")
+        for place in range(1, decided.parts + 1):
+            part = decided.folder / part_name(place, "decisions")
+            forged = staging.read_frame(part, case.key).with_columns(
+                fate=pl.lit("delivered").cast(authorisation.FATES)
+            )
+            staging.discard(part)
+            staging.write_frame(part, case.key, forged)
+
+    before(State.AUTHORISED, monkeypatch, forge)
+    answer = hub.submit(made)
+    assert answer.status == 1
+    assert answer.code == "clearance.changed"
+    log = [(one["kind"], one.get("reason")) for one in hub.log() if one["kind"] in ("intent", "alarm")]
+    assert log[-1] == ("alarm", "clearance.changed")
