@@ -1,5 +1,6 @@
 """The program ``hub``: its verbs, gathered."""
 
+import signal
 import sys
 
 import typer
@@ -40,6 +41,7 @@ def init(as_json: Json = False) -> None:  # noqa: FBT002 -- a flag of the comman
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Asked to end (SIGTERM), it gives leases back and stops what it started."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.argv[0] = "hub"
     app()
