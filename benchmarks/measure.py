@@ -5,9 +5,12 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from hub.errors import Refused
 
 
 @dataclass(frozen=True)
@@ -18,26 +21,32 @@ class Measured:
     peak_bytes: int
 
 
+Job = Callable[[int], Measured]  # what is measured, told which turn it is
+
+
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
-    """Run a command to its end and measure it; whatever it says on stdout is dropped.
+    """Run a command to its end and measure it; what it says is dropped.
 
     Raises:
-        RuntimeError: it ended with another status than 0.
+        Refused: ``bench.run`` with its last words if it ended with another status than 0.
     """
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        message = f"{command[0]} ended with status {process.returncode}"
-        raise RuntimeError(message)
+    with tempfile.TemporaryFile() as said:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(environment or {})}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip().splitlines()[-1:]
+            message = f"a measured job ended with status {process.returncode}: {' '.join(words)}"
+            raise Refused("bench.run", message, "run that job by itself to see more")
     return Measured(seconds, usage.ru_maxrss * 1024)
 
 
-def alternate(
-    runs: int, jobs: Mapping[str, Callable[[int], Measured]], told: Callable[[str], None]
-) -> dict[str, list[Measured]]:
+def alternate(runs: int, jobs: Mapping[str, Job], told: Callable[[str], None]) -> dict[str, list[Measured]]:
     """Run the jobs in turn, A B C A B C …, so that a drifting machine meets all of them alike."""
     measured: dict[str, list[Measured]] = {name: [] for name in jobs}
     for turn in range(runs):
