@@ -1,16 +1,27 @@
 """Measuring whole processes: wall seconds and peak memory, alternating, as medians."""
 
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub.errors import Refused
+
+# Linux begins a process's peak of memory with that of the process that starts it: this one is small.
+LAUNCHER = """
+import json, os, sys, time
+began = time.monotonic()
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+seconds = time.monotonic() - began
+with open(sys.argv[1], "w") as sink:
+    json.dump([seconds, os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024], sink)
+"""
 
 
 @dataclass(frozen=True)
@@ -30,20 +41,21 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     Raises:
         Refused: ``bench.run`` with its last words if it ended with another status than 0.
     """
-    with tempfile.TemporaryFile() as said:
-        began = time.monotonic()
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **(environment or {})}
+    with tempfile.TemporaryFile() as said, tempfile.NamedTemporaryFile() as result:
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-c", LAUNCHER, result.name, *command],
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, **(environment or {})},
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
+        seconds, status, peak_bytes = json.load(result)
+        if status != 0:
             said.seek(0)
             words = said.read().decode(errors="replace").strip().splitlines()[-1:]
-            message = f"a measured job ended with status {process.returncode}: {' '.join(words)}"
+            message = f"a measured job ended with status {status}: {' '.join(words)}"
             raise Refused("bench.run", message, "run that job by itself to see more")
-    return Measured(seconds, usage.ru_maxrss * 1024)
+    return Measured(seconds, peak_bytes)
 
 
 def alternate(runs: int, jobs: Mapping[str, Job], told: Callable[[str], None]) -> dict[str, list[Measured]]:

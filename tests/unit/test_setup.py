@@ -56,6 +56,7 @@ def test_a_python_that_does_not_fit_is_told_with_a_remedy(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.slow
 def test_what_a_run_left_out_is_listed_and_fails_where_asked(tmp_path: Path, *, strict: bool) -> None:
     (tmp_path / "test_example.py").write_text(
         "import pytest\n\n@pytest.mark.needs('ssh-keygen')\ndef test_it(): pass\n", encoding="ascii"
