@@ -154,7 +154,6 @@ def test_nothing_is_written_printed_or_changed(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_importing_and_judging_opens_no_connection_and_writes_no_file(tmp_path: Path) -> None:
     program = f"""
 import os, sys
