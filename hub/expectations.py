@@ -5,12 +5,9 @@ that nothing it stores, prints or raises can hold a value. It works in memory on
 documents, no progress bars, no analytics.
 """
 
-import importlib
 import math
-import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +16,6 @@ from schemas.agreement import Agreement
 from schemas.terms import Expectation
 
 Bounds = tuple[str, float | None, float | None]
-_FILTERS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -78,24 +74,6 @@ def judge(metrics: Mapping[str, float], agreement: Agreement) -> Judgement:
     )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's warnings to itself; filters are the process's, so one thread at a time."""
-    with _FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def prepare() -> None:
-    """Begin to import Great Expectations, which takes seconds, beside the work that comes before it."""
-
-    def load() -> None:
-        with _quiet(), suppress(Exception):  # whatever is wrong, ``judge`` will say it
-            importlib.import_module("great_expectations.expectations.core")
-
-    threading.Thread(target=load, name="great expectations").start()
-
-
 def _bounds(expectation: Expectation) -> Bounds:
     low, high = (None if end is None else float(end) for end in (expectation.at_least, expectation.at_most))
     return metric_key(expectation.metric, expectation.column), low, high
@@ -112,7 +90,8 @@ def _broken(found: str, expected: str) -> Corrupt:
 def _answers(figures: Mapping[str, float], asked: Sequence[Bounds]) -> dict[Bounds, bool]:
     """Let Great Expectations answer; what it raises or catches may quote anything, so none of it is kept."""
     try:
-        with _quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             results = _run(figures, asked)
     except Exception:  # noqa: BLE001 -- a library of this size raises what it likes
         raise _broken("errors", "Great Expectations to answer") from None
