@@ -100,6 +100,13 @@ def share(source: Path, final: Path) -> None:
         _flush(final.parent)
 
 
+def replace(path: Path, data: bytes) -> None:
+    """Write a small plain file (a setting, a list) durably with mode 0600 in place of what was there."""
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
+    write_once(temp, data)
+    publish(temp, path)
+
+
 def write_once(path: Path, data: bytes) -> bool:
     """Write a small plain file (a key, a setting) durably with mode 0600, never over an existing one.
 

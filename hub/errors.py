@@ -5,6 +5,8 @@ Every error carries a ``code`` (stable, from the reason catalogue where a sender
 reader can do now). The three branches tell machines what to do: nothing, raise an alarm, or try again.
 """
 
+import traceback
+
 
 class HubError(Exception):
     """The root: an outcome that a human must be able to act upon."""
@@ -30,3 +32,14 @@ class Corrupt(HubError):  # noqa: N818 -- names what is found, not what is raise
 
 class Transient(HubError):  # noqa: N818 -- names the state of the world
     """Try again: a database away, a lease held by another process, a full disk."""
+
+
+def defect(error: BaseException) -> Corrupt:
+    """Tell of an unforeseen error by its type and place alone: what it says may quote a row."""
+    steps = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(steps[-6:]))
+    return Corrupt(
+        "hub.defect",
+        f"an unforeseen {type(error).__name__} at {places}",
+        "nothing is lost; report this line (it holds no personal data)",
+    )

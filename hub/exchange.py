@@ -204,26 +204,41 @@ STEPS: dict[State, Callable[[Case], None]] = {
 
 
 def carry(office: Office, submission: str, told: Callable[[str], None] = lambda _step: None) -> State:
-    """Take a submission as far as it goes without people; returns the state in which it rests.
-
-    Every step claims a lease of its own. A refused file ends the submission. What is transient leaves it
-    where it is; what is corrupt is an alarm in the log as well, and a parcel that the gate stopped is
-    quarantined.
-    """
+    """Take a submission as far as it goes without people; returns the state in which it rests."""
     while True:
-        with office.database.transaction() as session:
-            row = session.get(Submission, submission)
-            if row is None:
-                raise Refused(
-                    "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
-                )
-            state, staged = State(row.state), row.received is not None
-        if state in FINAL | RESTING:
-            return state
-        step = receive if state is State.RECEIVED and not staged else STEPS[state]
+        step = due(office, submission)
+        if step is None:
+            return state_of(office, submission)
         told(step.__name__)
+        take(office, submission, step)
+
+
+def due(office: Office, submission: str) -> Callable[[Case], None] | None:
+    """Name the one step that a submission's state asks for now; None for one that rests or is done.
+
+    Raises:
+        Refused: ``submission.unknown``.
+    """
+    state = state_of(office, submission)
+    if state in FINAL | RESTING:
+        return None
+    if state is State.RECEIVED:
         with office.database.transaction() as session:
-            held = lease.claim(session, submission, office.settings.lease_seconds)
+            return receive if session.get_one(Submission, submission).received is None else validate
+    return STEPS[state]
+
+
+def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
+    """Take a submission through the step that it is due for, under a lease of its own.
+
+    A refused file ends the submission. What is transient leaves it where it is; what is corrupt is an alarm
+    in the log as well, and a parcel that the gate stopped is quarantined.
+    """
+    with office.database.transaction() as session:
+        held = lease.claim(session, submission, office.settings.lease_seconds)
+    try:
+        if due(office, submission) is not step:  # another process was quicker
+            return
         case = open_case(office, held)
         try:
             step(case)
@@ -234,9 +249,24 @@ def carry(office: Office, submission: str, told: Callable[[str], None] = lambda 
         except Corrupt as alarm:
             settlement.alarm(case, alarm, stop=alarm.code.startswith("egress."))
             raise
-        finally:
-            with office.database.transaction() as session:
-                lease.release(session, held)
+    finally:
+        with office.database.transaction() as session:
+            lease.release(session, held)
+
+
+def state_of(office: Office, submission: str) -> State:
+    """Tell where a submission is.
+
+    Raises:
+        Refused: ``submission.unknown``.
+    """
+    with office.database.transaction() as session:
+        row = session.get(Submission, submission)
+        if row is None:
+            raise Refused(
+                "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
+            )
+        return State(row.state)
 
 
 def recall(office: Office, submission: str) -> None:

@@ -40,8 +40,12 @@ def new_submission_id(at: datetime) -> str:
     return f"S-{at.astimezone(BERLIN):%Y%m%d}-{random}"
 
 
-def accept(office: Office, source: BinaryIO, agreement_id: str, totals: Totals) -> str:
+def accept(
+    office: Office, source: BinaryIO, agreement_id: str, totals: Totals, name: str | None = None
+) -> str:
     """Seal a file, record it as a submission and issue the receipt ``received``; returns its id.
+
+    ``name`` is the sender's own name of the file; it may bear a person's name, so it is kept sealed.
 
     A file whose submission is still under way (a killed one, say) gives that submission again.
 
@@ -66,7 +70,7 @@ def accept(office: Office, source: BinaryIO, agreement_id: str, totals: Totals) 
             sink.write(block)
     staging.publish(temp, final)
     with office.database.transaction() as session:
-        taken = _record(session, office, agreement, (identity, digest.hexdigest(), size), key, totals)
+        taken = _record(session, office, agreement, (identity, digest.hexdigest(), size), key, totals, name)
     if taken != identity:
         staging.discard(final)
     return taken
@@ -79,6 +83,7 @@ def _record(
     file: tuple[str, str, int],
     key: bytes,
     totals: Totals,
+    name: str | None,
 ) -> str:
     identity, sha256, size = file
     session.execute(
@@ -107,7 +112,8 @@ def _record(
     session.add(row)
     session.flush()
     session.add(PayloadKey(submission=identity, wrapped=office.ring.wrap(key, f"payload/{identity}")))
-    facts = {"sha256": totals.sha256, "rows": totals.rows}
+    sealed = staging.seal_text(key, name) if name else None
+    facts = {"sha256": totals.sha256, "rows": totals.rows, "name": sealed}
     session.add(StepResult(submission=identity, step="intake", fence=0, parts=0, facts=facts, seconds=0))
     session.flush()
     details: dict[str, str | int] = {"sha256": sha256, "bytes": size}

@@ -1,5 +1,6 @@
 """The runtime: the only place that knows which concrete parts a hub is built from."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,9 +83,28 @@ def initialise(settings: Settings) -> Initialised:
                         for agreement in fresh
                     ],
                 )
+            publish_exchanges(office)
     return Initialised(
         settings.root, tuple(a.id for a in agreements), tuple(agreement.id for agreement in fresh)
     )
+
+
+def publish_exchanges(office: Office) -> None:
+    """Write down the active agreements for Airflow's parser, which must not need the database."""
+    with office.database.transaction() as session:
+        active = [filed.agreement for filed in registry.listed(session) if filed.status == "active"]
+    lines = [
+        {
+            "agreement": agreement.id,
+            "title": agreement.title.de,
+            "sender": agreement.sender.id,
+            "recipient": agreement.recipient.id,
+        }
+        for agreement in active
+    ]
+    content = json.dumps(lines, ensure_ascii=False, indent=1).encode()
+    if not office.settings.exchanges.exists() or office.settings.exchanges.read_bytes() != content:
+        staging.replace(office.settings.exchanges, content)
 
 
 def outbox(settings: Settings) -> Outbox:

@@ -27,6 +27,13 @@ class Settings(BaseSettings):
     part_rows: int = Field(default=50_000, ge=1, description="rows in one staged part")
     free_bytes: int = Field(default=3_000_000_000, ge=0, description="free disk that `hub init` asks for")
 
+    lot_submissions: int = Field(default=50, ge=1, description="most submissions that one run takes")
+    lot_bytes: int = Field(default=500_000_000, ge=1, description="bytes after which a run takes no more")
+    drop_host: str = Field(default="127.0.0.1", description="address on which the SFTP drop listens")
+    drop_port: int = Field(default=2222, ge=1, le=65_535, description="port of the SFTP drop")
+    web_host: str = Field(default="127.0.0.1", description="address on which the pages listen")
+    web_port: int = Field(default=8080, ge=1, le=65_535, description="port of the pages (Airflow's)")
+
     @property
     def root(self) -> Path:
         """HUB_HOME as an absolute path."""
@@ -51,6 +58,16 @@ class Settings(BaseSettings):
     def run(self) -> Path:
         """Process ids, locks and logs of running parts."""
         return self.root / "run"
+
+    @property
+    def airflow(self) -> Path:
+        """Airflow's own home: its configuration, logs and logins."""
+        return self.root / "airflow"
+
+    @property
+    def exchanges(self) -> Path:
+        """The list of active agreements, as Airflow's parser reads it."""
+        return self.root / "exchanges.json"
 
     @property
     def public(self) -> Path:

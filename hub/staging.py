@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hub.disk import discard, disk_errors, make_folder, publish, share, write_once
+from hub.disk import discard, disk_errors, make_folder, publish, replace, share, write_once
 from hub.errors import Corrupt
 from hub.sealed import SealedReader, SealedWriter
 
@@ -32,6 +32,7 @@ __all__ = [
     "publish",
     "read_bytes",
     "read_frame",
+    "replace",
     "seal_text",
     "share",
     "write_bytes",

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from hub.errors import HubError
+from hub.errors import HubError, defect
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DONE, FAILED = 0, 1
@@ -85,11 +84,8 @@ def told(*, as_json: bool) -> Iterator[None]:
 
 
 def _answer_defect(error: Exception, *, as_json: bool) -> NoReturn:
-    steps = traceback.extract_tb(error.__traceback__)
-    places = " < ".join(f"{step.name}:{step.lineno}" for step in reversed(steps[-6:]))
-    message = f"an unforeseen {type(error).__name__} at {places}"
-    remedy = "nothing is lost; report this line (it holds no personal data)"
-    _answer_error("hub.defect", message, remedy, as_json=as_json)
+    found = defect(error)
+    _answer_error(found.code, found.message, found.remedy, as_json=as_json)
 
 
 def _answer_error(code: str, message: str, remedy: str, *, as_json: bool) -> NoReturn:

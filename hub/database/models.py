@@ -79,7 +79,9 @@ class Submission(Base):
     """A file that a sender handed in, and what became of its rows.
 
     ``fence`` counts the takers of the lease: a step's commit names the fence it holds and fails if another
-    has taken over. Counts are null until known; from ``protected`` on they must add up.
+    has taken over. Counts are null until known; from ``protected`` on they must add up. After a failure of
+    the hub's own (``failures`` counts them since the last step that succeeded) it is left alone until
+    ``not_before``; an alarm holds it (``held_by``, a code) until a steward takes it on.
     """
 
     __tablename__ = "submission"
@@ -113,6 +115,9 @@ class Submission(Base):
     fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     lease_holder: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    not_before: Mapped[datetime | None]
+    held_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     changed_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

@@ -150,12 +150,25 @@ CREATE CONSTRAINT TRIGGER every_row_has_a_reason AFTER INSERT OR UPDATE OR DELET
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hub.explain_counts();
 """
 
-FUNCTIONS = ("refuse", "hold_course", "write_history", "explain_counts")
+# (f): whoever waits for work hears of it with the commit that makes it; what is missed is found by looking.
+WAKE = """
+CREATE FUNCTION hub.wake() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('hub_work', NEW.agreement);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER wake_for_new AFTER INSERT ON hub.submission
+    FOR EACH ROW EXECUTE FUNCTION hub.wake();
+CREATE TRIGGER wake_for_released AFTER UPDATE OF state ON hub.submission
+    FOR EACH ROW WHEN (NEW.state = 'validated' AND OLD.state <> 'received') EXECUTE FUNCTION hub.wake();
+"""
+
+FUNCTIONS = ("refuse", "hold_course", "write_history", "explain_counts", "wake")
 
 
 def upgrade() -> None:
     """Set the rules up; their functions are nobody's to call by hand."""
-    for part in (REFUSE, COURSE, HISTORY, REASONS):
+    for part in (REFUSE, COURSE, HISTORY, REASONS, WAKE):
         op.execute(part)
     for events, tables in (
         ("UPDATE OR DELETE OR TRUNCATE", WRITTEN_ONCE),

@@ -1,0 +1,159 @@
+"""Lots: what one run of an exchange takes through the six steps together.
+
+A lot is only a list of names. Which step a submission is due for is asked of the state machine each time, so
+that a lot may be taken twice, late, or by two runs at once: what has been done is passed over.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import ColumnElement, func, select, text
+
+from hub import exchange
+from hub.database.models import Submission
+from hub.errors import Corrupt, HubError, Refused, Transient, defect
+from hub.office import Office
+from hub.states import FINAL, RESTING
+
+CHANNEL: Final = "hub_work"
+"""The PostgreSQL channel on which new work is told, with the agreement's id (see the migrations)."""
+
+_DONE = [state.value for state in FINAL | RESTING]
+_FIRST_WAIT, _LONGEST_WAIT = 5, 600  # seconds until a submission is tried again after a failure of the hub's
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Submissions of one agreement, oldest first, and whether more of them wait."""
+
+    agreement: str
+    submissions: tuple[str, ...]
+    more: bool
+
+
+@dataclass
+class Taken:
+    """What a step did with a lot: names of submissions it took on, passed over, or failed with (by code)."""
+
+    step: str
+    taken: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def waiting(office: Office) -> list[str]:
+    """Name the agreements of which submissions wait for the hub (not for people, not for a later time)."""
+    with office.database.transaction() as session:
+        found = select(Submission.agreement).where(*_open()).distinct().order_by(Submission.agreement)
+        return list(session.scalars(found))
+
+
+def claim(office: Office, agreement: str) -> Lot:
+    """Gather the next lot of an agreement, bounded in number and in bytes; at least one, if one waits."""
+    settings = office.settings
+    with office.database.transaction() as session:
+        found = session.execute(
+            select(Submission.id, Submission.bytes)
+            .where(Submission.agreement == agreement, *_open())
+            .order_by(Submission.created_at, Submission.id)
+            .limit(settings.lot_submissions + 1)
+        ).all()
+    lot: list[str] = []
+    size = 0
+    for identity, length in found[: settings.lot_submissions]:
+        size += length
+        if lot and size > settings.lot_bytes:
+            break
+        lot.append(identity)
+    return Lot(agreement, tuple(lot), more=len(found) > len(lot))
+
+
+def take(office: Office, step: str, lot: Sequence[str]) -> Taken:
+    """Take each submission of a lot that is due for this step through it; a bad one never stops the others.
+
+    A failure is noted with the submission, which is left alone for a while (Transient) or until a steward
+    takes it on (all else).
+
+    Raises:
+        Corrupt: ``lot.alarm`` once all were tried, if one of them met an alarm.
+        Transient: ``lot.unfinished`` once all were tried, if one of them could not be taken now.
+    """
+    done = Taken(step)
+    alarms, delays = [], []
+    for identity in lot:
+        try:
+            due = exchange.due(office, identity)
+            if due is None or due.__name__ != step:
+                done.passed.append(identity)
+                continue
+            exchange.take(office, identity, due)
+        except Transient as delay:
+            delays.append(identity)
+            _note(office, identity, delay)
+            done.failed[identity] = delay.code
+        except (Corrupt, Refused) as alarm:
+            alarms.append(identity)
+            _note(office, identity, alarm)
+            done.failed[identity] = alarm.code
+        except Exception as error:  # noqa: BLE001 -- it may quote a row: only its place goes on
+            alarms.append(identity)
+            found = defect(error)
+            _note(office, identity, found)
+            done.failed[identity] = found.code
+        else:
+            _forget(office, identity)
+            done.taken.append(identity)
+    codes = ", ".join(sorted(set(done.failed.values())))
+    if alarms:
+        raise Corrupt("lot.alarm", f"{step} met {codes} in {_names(alarms)}", "see: hub submission show")
+    if delays:
+        raise Transient("lot.unfinished", f"{step} met {codes} in {_names(delays)}", "it is tried again")
+    return done
+
+
+def wake(office: Office, agreement: str) -> None:
+    """Tell whoever listens that work of an agreement waits."""
+    with office.database.transaction() as session:
+        session.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": agreement})
+
+
+def take_on(office: Office, submission: str) -> None:
+    """Let go what holds a submission back after a failure, on a steward's word."""
+    _forget(office, submission)
+
+
+def _open() -> tuple[ColumnElement[bool], ...]:
+    later = Submission.not_before.is_not(None) & (Submission.not_before > func.clock_timestamp())
+    return Submission.state.not_in(_DONE), ~later, Submission.held_by.is_(None)
+
+
+def _note(office: Office, identity: str, error: HubError) -> None:
+    if error.code.startswith("lease."):
+        return  # another process works on it: that is no failure
+    try:
+        with office.database.transaction() as session:
+            row = session.get_one(Submission, identity, with_for_update=True)
+            row.failures += 1
+            if isinstance(error, Transient):
+                seconds = min(_FIRST_WAIT * 2 ** (row.failures - 1), _LONGEST_WAIT)
+                row.not_before = session.scalar(
+                    text("SELECT clock_timestamp() + make_interval(secs => :s)"), {"s": seconds}
+                )
+            else:
+                row.held_by = error.code
+    except HubError:  # the database itself is away: nothing can be noted, and everything is tried again
+        return
+
+
+def _forget(office: Office, identity: str) -> None:
+    with office.database.transaction() as session:
+        row = session.get_one(Submission, identity)
+        if row.failures or row.held_by is not None:
+            row.failures, row.not_before, row.held_by = 0, None, None
+
+
+def _names(identities: Iterable[str]) -> str:
+    most = 5
+    names = list(identities)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
