@@ -1,11 +1,12 @@
 """A field of an agreement: one column of the partner's file, and what becomes of it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, JsonValue, StringConstraints
+from pydantic import AfterValidator, JsonValue, StringConstraints, model_validator
 from pydantic import Field as Constraint
 
+from schemas.codelists import available, code_list
 from schemas.model import Model
 
 Classification = Literal["direct_identifier", "quasi_identifier", "special_category", "payload"]
@@ -49,3 +50,17 @@ class Field(Model):
     classification: Classification
     treatment: Treatment
     released_as: Name | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_in_full(cls, data: Any) -> Any:
+        """Write a code list that is taken as it stands out in full: what was agreed is what was read then."""
+        options = data.get("options") if isinstance(data, Mapping) and data.get("check") == "code" else None
+        if (
+            not isinstance(options, Mapping)
+            or "codes" in options
+            or options.get("codelist") not in available()
+        ):
+            return data
+        codes = {code: code for code in code_list(str(options["codelist"]))}
+        return {**data, "options": {**options, "codes": codes}}

@@ -15,7 +15,7 @@ from schemas.agreement import SHIPPED, Agreement, AgreementError, ConsentBasis, 
 from schemas.codelists import code_list
 from schemas.documents import read
 
-E2_FILE, E3_FILE = SHIPPED / "e2.yaml", SHIPPED / "e3.yaml"
+E2_FILE, E3_FILE, E7_FILE = (SHIPPED / f"{name}.yaml" for name in ("e2", "e3", "e7"))
 
 
 def problems(text: str, tmp_path: Path) -> list[tuple[int, str, str]]:
@@ -37,7 +37,7 @@ def line_of(text: str, fragment: str) -> int:
     return text[: text.index(fragment)].count("\n") + 1
 
 
-@pytest.mark.parametrize("path", [E2_FILE, E3_FILE], ids=["e2", "e3"])
+@pytest.mark.parametrize("path", [E2_FILE, E3_FILE, E7_FILE], ids=["e2", "e3", "e7"])
 def test_shipped_agreements_follow_the_open_data_contract_standard(path: Path) -> None:
     standard = json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text())
     contract = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def test_e2_sends_names_under_the_statute_but_not_the_ground_of_obligation() -> 
         e2.field("nobody")
 
 
-@pytest.mark.parametrize("path", [E2_FILE, E3_FILE], ids=["e2", "e3"])
+@pytest.mark.parametrize("path", [E2_FILE, E3_FILE, E7_FILE], ids=["e2", "e3", "e7"])
 def test_codes_of_the_agreements_stand_in_their_code_lists(path: Path) -> None:
     coded = [field for field in load_agreement(path).fields if field.check == "code"]
     assert coded
@@ -289,3 +289,8 @@ def test_no_damage_to_a_file_ends_in_anything_but_named_problems(
         load_agreement(path)
     except AgreementError as error:
         assert error.problems  # noqa: PT017 -- a harmless change may load as well
+
+
+def test_a_code_list_taken_as_it_stands_is_written_out_in_full() -> None:
+    nationality = load_agreement(E7_FILE).field("nationality")
+    assert nationality.options["codes"] == {code: code for code in code_list("staatsangehoerigkeit")}

@@ -25,9 +25,9 @@ from schemas.samples import (
 )
 
 AGREEMENTS = {path.stem: load_agreement(path) for path in SHIPPED.glob("*.yaml")}
-E2, E3 = AGREEMENTS["e2"], AGREEMENTS["e3"]
+E2, E3, E7 = AGREEMENTS["e2"], AGREEMENTS["e3"], AGREEMENTS["e7"]
 FileFormat = Literal["csv", "xlsx"]
-CASES: list[tuple[Agreement, FileFormat]] = [(E3, "csv"), (E2, "csv"), (E2, "xlsx")]
+CASES: list[tuple[Agreement, FileFormat]] = [(E3, "csv"), (E2, "csv"), (E2, "xlsx"), (E7, "csv")]
 TODAY = date(2026, 5, 4)
 
 
