@@ -35,10 +35,14 @@ from hub.staging import discard, disk_errors, make_folder, publish, write_once
 
 VERSION = 1
 ROLES = ("superuser", "owner", "application", "auditor", "airflow")
+AIRFLOW_USES = ("fernet", "pages", "tokens")
 
 _KEK, _IDENTITY, _PSEUDONYM = f"kek-{VERSION}.key", f"identity-{VERSION}.key", f"pseudonym-{VERSION}.key"
 _LOG, _RECEIPT = f"log-{VERSION}.pem", f"receipt-{VERSION}.pem"
-_SECRETS = tuple(f"secrets/database-{role}.key" for role in ROLES)
+_SECRETS = (
+    *(f"secrets/database-{role}.key" for role in ROLES),
+    *(f"secrets/airflow-{use}.key" for use in AIRFLOW_USES),
+)
 _SYMMETRIC = (_KEK, _IDENTITY, _PSEUDONYM, *_SECRETS)
 _SIGNING = (_LOG, _RECEIPT)
 _INVENTORY = "inventory.txt"
@@ -261,6 +265,10 @@ class KeyRing:
     def database_secret(self, role: str) -> str:
         """Return the password of one database role out of ``ROLES``."""
         return self._roots[f"secrets/database-{role}.key"].hex()
+
+    def airflow_secret(self, use: str) -> bytes:
+        """Return Airflow's 32 secret bytes for one of ``AIRFLOW_USES``; they open nothing of the hub."""
+        return self._roots[f"secrets/airflow-{use}.key"]
 
     def verifier_key(self, origin: str) -> str:
         """Write the log's public key for the world: ``origin+hash+base64`` (C2SP signed-note)."""

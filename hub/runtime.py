@@ -16,7 +16,7 @@ from hub.database.embedded import EmbeddedPostgres
 from hub.database.provision import provision, role_urls
 from hub.database.session import Database
 from hub.errors import Refused
-from hub.keys import KeyRing, create_keys
+from hub.keys import AIRFLOW_USES, KeyRing, create_keys
 from hub.ledger.entry import Actor, Entry
 from hub.logbook import append
 from hub.office import Office
@@ -32,6 +32,28 @@ class Initialised:
     newly_active: tuple[str, ...]
 
 
+@dataclass(frozen=True, repr=False)
+class AirflowAccess:
+    """What Airflow is given of the hub: a database of its own, and secrets that open nothing of the hub."""
+
+    database: URL
+    secrets: Mapping[str, bytes]  # of 32 bytes, by hub.keys.AIRFLOW_USES
+
+
+@contextmanager
+def airflow_access(settings: Settings) -> Iterator[AirflowAccess]:
+    """Give what Airflow needs; the embedded server runs as long as the block does.
+
+    Raises:
+        Refused: ``hub.not_initialised``, and as ``EmbeddedPostgres.serving`` does.
+    """
+    ring = _keys(settings)
+    with _server(settings, ring) as server:
+        yield AirflowAccess(
+            role_urls(server, ring)["airflow"], {use: ring.airflow_secret(use) for use in AIRFLOW_USES}
+        )
+
+
 @contextmanager
 def open_office(settings: Settings) -> Iterator[Office]:
     """Open an initialised hub: keys, database, routes. The embedded server runs as long as somebody needs it.
@@ -39,11 +61,7 @@ def open_office(settings: Settings) -> Iterator[Office]:
     Raises:
         Refused: ``hub.not_initialised`` where there is none.
     """
-    if not settings.key_folder.is_dir():
-        raise Refused(
-            "hub.not_initialised", f"there is no hub in {settings.root}", "run: hub init (or set HUB_HOME)"
-        )
-    ring = KeyRing(settings.key_folder)
+    ring = _keys(settings)
     with _server(settings, ring) as server:
         yield from _office(settings, ring, role_urls(server, ring))
 
@@ -118,6 +136,14 @@ def _office(settings: Settings, ring: KeyRing, urls: Mapping[str, URL]) -> Itera
         yield Office(settings, database, ring, formats, outbox(settings))
     finally:
         database.close()
+
+
+def _keys(settings: Settings) -> KeyRing:
+    if not settings.key_folder.is_dir():
+        raise Refused(
+            "hub.not_initialised", f"there is no hub in {settings.root}", "run: hub init (or set HUB_HOME)"
+        )
+    return KeyRing(settings.key_folder)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Where the hub lives and how it behaves; the only reader of the environment besides the command line."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -33,6 +34,12 @@ class Settings(BaseSettings):
     drop_port: int = Field(default=2222, ge=1, le=65_535, description="port of the SFTP drop")
     web_host: str = Field(default="127.0.0.1", description="address on which the pages listen")
     web_port: int = Field(default=8080, ge=1, le=65_535, description="port of the pages (Airflow's)")
+    web_url: str | None = Field(
+        default=None, description="how other machines reach the pages; http://WEB_HOST:WEB_PORT unless set"
+    )
+    broker_url: SecretStr | None = Field(
+        default=None, description="Redis that hands tasks to Celery workers; unset: they run on this machine"
+    )
 
     @property
     def root(self) -> Path:
@@ -65,6 +72,11 @@ class Settings(BaseSettings):
         return self.root / "airflow"
 
     @property
+    def web_address(self) -> str:
+        """Where people and tasks reach the pages, without a slash at the end."""
+        return (self.web_url or f"http://{self.web_host}:{self.web_port}").rstrip("/")
+
+    @property
     def exchanges(self) -> Path:
         """The list of active agreements, as Airflow's parser reads it."""
         return self.root / "exchanges.json"
@@ -73,3 +85,24 @@ class Settings(BaseSettings):
     def public(self) -> Path:
         """What anybody may read: verification keys."""
         return self.root / "public"
+
+    def environment(self) -> dict[str, str]:
+        """What a program that belongs to this hub is started with: the caller's environment, and this hub.
+
+        Whatever else could lead Airflow or Python astray is left out; paths are absolute.
+        """
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HUB_", "AIRFLOW", "PYTHON"))
+        }
+        given = {name: getattr(self, name) for name in self.model_fields_set | {"home"}}
+        return kept | {
+            f"HUB_{name.upper()}": _written(value) for name, value in given.items() if value is not None
+        }
+
+
+def _written(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from hub.cli import agreements, bench, consents, log, parcels, partners, submissions
+from hub.cli import agreements, bench, consents, log, parcels, partners, submissions, up
 from hub.cli.answers import Json, progress, say, told
 from hub.settings import Settings
 
@@ -24,6 +24,14 @@ app.add_typer(partners.app, name="partner", help="The partner agencies and their
 app.add_typer(consents.app, name="consent", help="The consent register.")
 app.add_typer(log.app, name="log", help="The transfer log and its proofs.")
 app.command("bench")(bench.bench)
+app.command(
+    "airflow",
+    context_settings={
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+        "allow_interspersed_args": False,
+    },
+)(up.airflow)
 
 
 @app.command()

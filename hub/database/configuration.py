@@ -3,7 +3,7 @@
 from pathlib import Path
 
 SETTINGS = {
-    "max_connections": "60",
+    "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
     "fsync": "on",

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.errors import Corrupt, Refused, Transient
-from hub.keys import ROLES, KeyRing, create_keys
+from hub.keys import AIRFLOW_USES, ROLES, KeyRing, create_keys
 
 FILES = (
     "identity-1.key",
@@ -27,6 +27,7 @@ FILES = (
     "log-1.pem",
     "pseudonym-1.key",
     "receipt-1.pem",
+    *(f"secrets/airflow-{use}.key" for use in sorted(AIRFLOW_USES)),
     *(f"secrets/database-{role}.key" for role in sorted(ROLES)),
 )
 
