@@ -56,11 +56,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.PROTECTED, State.QUARANTINED, "deliver", "the egress gate stopped the parcel"),
     Transition(State.PROTECTED, State.WITHDRAWN, "sender", "recalled before anything was sent"),
     Transition(State.DELIVERED, State.ACKNOWLEDGED, "acknowledge", "outcome logged, receipt issued"),
-    Transition(State.QUARANTINED, State.AWAITING_REVIEW, "steward", "put before two reviewers"),
-    Transition(State.QUARANTINED, State.REFUSED, "retention", "nobody released it in time"),
+    Transition(State.QUARANTINED, State.AWAITING_REVIEW, "reviewers", "the first of two has approved it"),
+    Transition(State.QUARANTINED, State.REFUSED, "reviewers, retention", "rejected or out of time"),
     Transition(State.QUARANTINED, State.WITHDRAWN, "sender", "recalled before anything was sent"),
     Transition(State.AWAITING_REVIEW, State.VALIDATED, "reviewers", "released by two people"),
-    Transition(State.AWAITING_REVIEW, State.REFUSED, "reviewers", "rejected"),
+    Transition(State.AWAITING_REVIEW, State.REFUSED, "reviewers, retention", "rejected or out of time"),
     Transition(State.AWAITING_REVIEW, State.WITHDRAWN, "sender", "recalled before anything was sent"),
 )
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from hub.database.decisions import ReviewDecision, Staff
 from hub.database.register import (
     HUB,
     NOW,
@@ -52,6 +53,8 @@ __all__ = [
     "PersonNumber",
     "ReasonCount",
     "Receipt",
+    "ReviewDecision",
+    "Staff",
     "StateRule",
     "StepResult",
     "Submission",

@@ -33,6 +33,8 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
     "hub.parcel": (READ, ADD, (CHANGE, "state", "attempt", "outcome_index", "sent_at", "collected_at")),
     "hub.delivered_rows": (READ, ADD),
     "hub.receipt": (READ, ADD),
+    "hub.staff": (READ, ADD, (CHANGE, "public_key", "fingerprint", "active")),
+    "hub.review_decision": (READ, ADD),
     "ledger.entry": (READ, ADD),
     "ledger.node": (READ, ADD),
     "ledger.checkpoint": (READ, ADD),
@@ -42,7 +44,7 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
 AUDITED = (
     *("ledger.entry", "ledger.node", "ledger.checkpoint"),
     *("hub.submission", "hub.submission_history", "hub.reason_count", "hub.state_rule"),
-    *("hub.agreement", "hub.clearance", "hub.parcel", "hub.receipt"),
+    *("hub.agreement", "hub.clearance", "hub.parcel", "hub.receipt", "hub.staff", "hub.review_decision"),
 )
 AUDITOR: Mapping[str, tuple[Right, ...]] = dict.fromkeys(AUDITED, (READ,))
 

@@ -1,0 +1,71 @@
+"""Signatures as ``ssh-keygen -Y sign`` makes them (OpenSSH's PROTOCOL.sshsig), for Ed25519 keys.
+
+A signature is made under a namespace, so that one made for a login or for a program's release is never taken
+for one made here. It is kept as base64 on one line; `armored` writes it as ssh-keygen reads it.
+"""
+
+import base64
+import binascii
+import hashlib
+import textwrap
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
+
+_MAGIC = b"SSHSIG"
+_VERSION = (1).to_bytes(4, "big")
+_KIND = b"ssh-ed25519"
+_HASH = b"sha512"
+_SIGNATURE_BYTES = 64
+
+
+def sign(key: Ed25519PrivateKey, namespace: str, message: bytes) -> str:
+    """Sign a message; the same message under the same key and namespace gives the same signature."""
+    made = key.sign(_signed(namespace, message))
+    blob = _head(_line(key.public_key()), namespace) + _string(_string(_KIND) + _string(made))
+    return base64.b64encode(blob).decode("ascii")
+
+
+def holds(public_key: str, namespace: str, message: bytes, signature: str) -> bool:
+    """Tell whether this is the signature of a public key (OpenSSH form) over a message in a namespace."""
+    try:
+        blob = base64.b64decode(signature, validate=True)
+        key = load_ssh_public_key(public_key.encode())
+    except (ValueError, binascii.Error):
+        return False
+    if not isinstance(key, Ed25519PublicKey):
+        return False
+    made = blob[-_SIGNATURE_BYTES:]
+    if blob != _head(_line(key), namespace) + _string(_string(_KIND) + _string(made)):
+        return False
+    try:
+        key.verify(made, _signed(namespace, message))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def armored(signature: str) -> str:
+    """Write a signature as ``ssh-keygen -Y verify -s FILE`` reads it."""
+    lines = "\n".join(textwrap.wrap(signature, 70))
+    return f"-----BEGIN SSH SIGNATURE-----\n{lines}\n-----END SSH SIGNATURE-----\n"
+
+
+def _head(public_key: bytes, namespace: str) -> bytes:
+    """Write everything before the signature itself; the empty string is reserved."""
+    blob = base64.b64decode(public_key.split()[1])
+    return _MAGIC + _VERSION + b"".join(_string(part) for part in (blob, namespace.encode(), b"", _HASH))
+
+
+def _signed(namespace: str, message: bytes) -> bytes:
+    parts = (namespace.encode(), b"", _HASH, hashlib.sha512(message).digest())
+    return _MAGIC + b"".join(_string(part) for part in parts)
+
+
+def _line(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+
+
+def _string(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
