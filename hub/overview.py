@@ -1,12 +1,21 @@
 """The overview of a submission: what became of it, in ids, codes and counts only."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from hub import logbook
-from hub.database.models import Parcel, ReasonCount, Receipt, StepResult, Submission
+from hub.database.models import (
+    AgreementVersion,
+    Parcel,
+    ReasonCount,
+    Receipt,
+    StepResult,
+    Submission,
+    SubmissionHistory,
+)
 from hub.errors import Refused
 from hub.office import Office
 
@@ -51,6 +60,7 @@ def of_submission(office: Office, submission: str) -> dict[str, Any]:
                     "sha256": parcel.sha256,
                     "intent_index": parcel.intent_index,
                     "outcome_index": parcel.outcome_index,
+                    "collected_at": parcel.collected_at and parcel.collected_at.isoformat(timespec="seconds"),
                 }
                 for parcel in parcels
             ],
@@ -59,13 +69,80 @@ def of_submission(office: Office, submission: str) -> dict[str, Any]:
         }
 
 
-def listed(office: Office, *, state: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
-    """List submissions, newest first."""
-    query = select(Submission).order_by(Submission.created_at.desc()).limit(limit)
+def listed(
+    office: Office,
+    *,
+    state: str | None = None,
+    agreement: str | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """List submissions, newest first; ``before`` names the submission behind which the list goes on."""
+    place = (Submission.created_at, Submission.id)
+    query = select(Submission).order_by(*(column.desc() for column in place)).limit(limit)
     if state is not None:
         query = query.where(Submission.state == state)
+    if agreement is not None:
+        query = query.where(Submission.agreement == agreement)
+    if before is not None:
+        last = select(*place).where(Submission.id == before).subquery()
+        query = query.where(tuple_(*place) < select(last).scalar_subquery())
     with office.database.transaction() as session:
         return [_line(row) for row in session.scalars(query)]
+
+
+def reasons_of(office: Office, submissions: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Count the rows by reason code, for each of some submissions that has any."""
+    query = (
+        select(ReasonCount.submission, ReasonCount.code, func.sum(ReasonCount.rows))
+        .where(ReasonCount.submission.in_(submissions))
+        .group_by(ReasonCount.submission, ReasonCount.code)
+        .order_by(func.sum(ReasonCount.rows).desc(), ReasonCount.code)
+    )
+    found: dict[str, dict[str, int]] = {}
+    with office.database.transaction() as session:
+        for submission, code, rows in session.execute(query):
+            found.setdefault(submission, {})[code] = int(rows)
+    return found
+
+
+def states(office: Office, *, agreement: str | None = None) -> dict[str, int]:
+    """Count the submissions in each state that any is in."""
+    query = select(Submission.state, func.count().label("submissions")).group_by(Submission.state)
+    if agreement is not None:
+        query = query.where(Submission.agreement == agreement)
+    with office.database.transaction() as session:
+        return {row.state: row.submissions for row in session.execute(query)}
+
+
+def routes(office: Office) -> dict[tuple[str, str], dict[str, Any]]:
+    """Tell title (by language), sender's and recipient's name of every filed agreement, by id and version."""
+    body = AgreementVersion.body
+    query = select(
+        AgreementVersion.id,
+        AgreementVersion.version,
+        body["title"],
+        body["sender"]["name"].astext,
+        body["recipient"]["name"].astext,
+    )
+    with office.database.transaction() as session:
+        return {
+            (id_, version): {"title": title, "sender": sender, "recipient": recipient}
+            for id_, version, title, sender, recipient in session.execute(query)
+        }
+
+
+def history(office: Office, submission: str) -> list[dict[str, Any]]:
+    """Tell every change of a submission's state, in the order in which they came."""
+    query = (
+        select(SubmissionHistory.target, SubmissionHistory.at)
+        .where(SubmissionHistory.submission == submission)
+        .order_by(SubmissionHistory.id)
+    )
+    with office.database.transaction() as session:
+        return [
+            {"state": state, "at": at.isoformat(timespec="seconds")} for state, at in session.execute(query)
+        ]
 
 
 def receipts(office: Office, submission: str) -> dict[str, str]:
@@ -85,6 +162,7 @@ def _line(row: Submission) -> dict[str, Any]:
         "sender": row.sender,
         "state": row.state,
         "reason": row.reason,
+        "held_by": row.held_by,
         "rows": logbook.counts(row),
         "created_at": row.created_at.isoformat(timespec="seconds"),
     }
