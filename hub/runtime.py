@@ -125,6 +125,14 @@ def publish_exchanges(office: Office) -> None:
         staging.replace(office.settings.exchanges, content)
 
 
+def database_url(settings: Settings, role: str) -> URL:
+    """Name a role's way to its database as it is now (it holds the password); starts nothing."""
+    ring = KeyRing(settings.key_folder)
+    if settings.database_url is not None:
+        return role_urls(make_url(settings.database_url.get_secret_value()), ring)[role]
+    return role_urls(_embedded(settings, ring).url(), ring)[role]
+
+
 def outbox(settings: Settings) -> Outbox:
     """Give the hub's own outbox."""
     return Outbox(settings.data / "outbox")
@@ -151,14 +159,17 @@ def _server(settings: Settings, ring: KeyRing) -> Iterator[URL]:
     if settings.database_url is not None:
         yield make_url(settings.database_url.get_secret_value())
         return
-    server = EmbeddedPostgres(
+    with _embedded(settings, ring).serving() as url:
+        yield url
+
+
+def _embedded(settings: Settings, ring: KeyRing) -> EmbeddedPostgres:
+    return EmbeddedPostgres(
         settings.postgres,
         settings.run,
         ring.database_secret("superuser"),
         free_bytes=settings.free_bytes,
     )
-    with server.serving() as url:
-        yield url
 
 
 def _publish_keys(settings: Settings, ring: KeyRing) -> None:
