@@ -7,6 +7,7 @@ when its holder was a process of this very machine that is gone.
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def is_gone(name: str) -> bool:
     return place == _place() and _started(int(pid)) != started
 
 
+def is_abandoned(row: Submission, now: datetime) -> bool:
+    """Tell whether a lease was never given back: its time is over, or its holder gone."""
+    if row.lease_holder is None or row.lease_until is None:
+        return False
+    return row.lease_until <= now or is_gone(row.lease_holder)
+
+
 def claim(session: Session, submission: str, seconds: float) -> Lease:
     """Take the lease on a submission, raising its fence.
 
@@ -69,9 +77,8 @@ def claim(session: Session, submission: str, seconds: float) -> Lease:
         raise Refused(
             "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
         )
-    now = session.scalar(text("SELECT clock_timestamp()"))
-    held = row.lease_until is not None and row.lease_until > now and row.lease_holder is not None
-    if held and row.lease_holder and not is_gone(row.lease_holder):
+    now = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    if row.lease_holder is not None and row.lease_until is not None and not is_abandoned(row, now):
         raise Transient(
             "lease.held",
             f"another process works on {submission} until {row.lease_until:%H:%M:%S} UTC at most",

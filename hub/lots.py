@@ -6,11 +6,13 @@ that a lot may be taken twice, late, or by two runs at once: what has been done 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, func, select, text
 
-from hub import exchange
+from hub import exchange, lease
+from hub.case import now
 from hub.database.models import Submission
 from hub.errors import Corrupt, HubError, Refused, Transient, defect
 from hub.office import Office
@@ -50,13 +52,16 @@ def waiting(office: Office) -> list[str]:
 
 
 def claim(office: Office, agreement: str) -> Lot:
-    """Gather the next lot of an agreement, bounded in number and in bytes; at least one, if one waits."""
+    """Gather the next lot of an agreement, bounded in number and in bytes; at least one, if one waits.
+
+    What failed before comes last, so that it takes no place from what may go well.
+    """
     settings = office.settings
     with office.database.transaction() as session:
         found = session.execute(
             select(Submission.id, Submission.bytes)
             .where(Submission.agreement == agreement, *_open())
-            .order_by(Submission.created_at, Submission.id)
+            .order_by(Submission.failures, Submission.created_at, Submission.id)
             .limit(settings.lot_submissions + 1)
         ).all()
     lot: list[str] = []
@@ -73,7 +78,7 @@ def take(office: Office, step: str, lot: Sequence[str]) -> Taken:
     """Take each submission of a lot that is due for this step through it; a bad one never stops the others.
 
     A failure is noted with the submission, which is left alone for a while (Transient) or until a steward
-    takes it on (all else).
+    takes it on (all else). What failed before is tried last; what is held is passed over.
 
     Raises:
         Corrupt: ``lot.alarm`` once all were tried, if one of them met an alarm.
@@ -81,7 +86,10 @@ def take(office: Office, step: str, lot: Sequence[str]) -> Taken:
     """
     done = Taken(step)
     alarms, delays = [], []
-    for identity in lot:
+    for identity, held in _in_order(office, lot):
+        if held is not None:
+            done.passed.append(identity)
+            continue
         try:
             due = exchange.due(office, identity)
             if due is None or due.__name__ != step:
@@ -112,6 +120,17 @@ def take(office: Office, step: str, lot: Sequence[str]) -> Taken:
     return done
 
 
+def troubled(office: Office, lot: Sequence[str]) -> dict[str, str]:
+    """Tell which of a lot the hub could not take on, each with the code that holds it, or ``later``."""
+    with office.database.transaction() as session:
+        found = select(Submission.id, Submission.held_by).where(
+            Submission.id.in_(lot), Submission.state.not_in(_DONE), Submission.failures > 0
+        )
+        return {
+            identity: held or "later" for identity, held in session.execute(found.order_by(Submission.id))
+        }
+
+
 def wake(office: Office, agreement: str) -> None:
     """Tell whoever listens that work of an agreement waits."""
     with office.database.transaction() as session:
@@ -128,22 +147,43 @@ def _open() -> tuple[ColumnElement[bool], ...]:
     return Submission.state.not_in(_DONE), ~later, Submission.held_by.is_(None)
 
 
+def _in_order(office: Office, lot: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Order a lot by past failures and tell what is held.
+
+    A lease that was never given back, though its time is over or its process gone, is a death over this
+    submission. It counts as a failure, once, or a file that kills its readers would stand in others' way.
+    """
+    with office.database.transaction() as session:
+        at = now(session)
+        rows = session.scalars(
+            select(Submission).where(Submission.id.in_(lot)).order_by(Submission.id).with_for_update()
+        ).all()
+        for row in rows:
+            if lease.is_abandoned(row, at):
+                row.lease_holder, row.lease_until = None, None
+                _put_off(row, at)
+        places = {row.id: (row.failures, lot.index(row.id), row.held_by) for row in rows}
+    known = sorted(places, key=lambda identity: places[identity][:2])
+    return [(identity, places[identity][2]) for identity in known]
+
+
 def _note(office: Office, identity: str, error: HubError) -> None:
     if error.code.startswith("lease."):
         return  # another process works on it: that is no failure
     try:
         with office.database.transaction() as session:
             row = session.get_one(Submission, identity, with_for_update=True)
-            row.failures += 1
-            if isinstance(error, Transient):
-                seconds = min(_FIRST_WAIT * 2 ** (row.failures - 1), _LONGEST_WAIT)
-                row.not_before = session.scalar(
-                    text("SELECT clock_timestamp() + make_interval(secs => :s)"), {"s": seconds}
-                )
-            else:
+            _put_off(row, now(session))
+            if not isinstance(error, Transient):
                 row.held_by = error.code
     except HubError:  # the database itself is away: nothing can be noted, and everything is tried again
         return
+
+
+def _put_off(row: Submission, at: datetime) -> None:
+    """Count a failure and let a while go by, longer each time, until the submission is looked at again."""
+    row.not_before = at + timedelta(seconds=min(_FIRST_WAIT * 2 ** min(row.failures, 10), _LONGEST_WAIT))
+    row.failures += 1
 
 
 def _forget(office: Office, identity: str) -> None:
