@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, func, select, text
 
 from hub import exchange, lease
 from hub.case import now
-from hub.database.models import Submission
+from hub.database.models import Parcel, Submission
 from hub.errors import Corrupt, HubError, Refused, Transient, defect
 from hub.office import Office
 from hub.states import FINAL, RESTING
@@ -129,6 +129,13 @@ def troubled(office: Office, lot: Sequence[str]) -> dict[str, str]:
         return {
             identity: held or "later" for identity, held in session.execute(found.order_by(Submission.id))
         }
+
+
+def sent(office: Office, lot: Sequence[str]) -> list[str]:
+    """Name the parcels of a lot that have gone out."""
+    with office.database.transaction() as session:
+        found = select(Parcel.id).where(Parcel.submission.in_(lot), Parcel.state == "sent")
+        return list(session.scalars(found.order_by(Parcel.id)))
 
 
 def wake(office: Office, agreement: str) -> None:

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 class Work(NamedTuple):
     """Submissions of one agreement that wait: how many, and when the newest of them came."""
 
-    count: int
+    submissions: int
     newest: datetime
 
 
@@ -73,10 +73,10 @@ class Caller:
         self._seen = work
         if work is None:
             return 0
-        fresh = seen is None or work.count > seen.count or work.newest > seen.newest
+        fresh = seen is None or work.submissions > seen.submissions or work.newest > seen.newest
         if fresh or self._agreement in call.told or at - self._called >= self._again:
             self._called = at
-            return work.count
+            return work.submissions
         return 0
 
 

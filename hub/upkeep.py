@@ -1,0 +1,152 @@
+"""Upkeep: what has to be looked after from time to time, whether or not files come in.
+
+It finds work that nobody was woken for, ends what people did not release in time, and lays out a checkpoint
+of the transfer log where others can keep it. All of it may run at any moment, again, and beside itself.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from hub import intake, lease, lots, registry, settlement, staging
+from hub.case import now, open_case
+from hub.database.models import LedgerEntry, Parcel, Submission, SubmissionHistory
+from hub.errors import Corrupt, HubError, Transient
+from hub.ledger import store
+from hub.ledger.checkpoint import open_checkpoint
+from hub.ledger.tree import verify_consistency
+from hub.office import Office
+from hub.states import RESTING, State
+
+NOT_RELEASED = "submission.not_released"
+UNSETTLED_AFTER = timedelta(hours=1)
+"""A parcel that was intended and neither sent nor stopped for so long is told to the operators."""
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What reconciliation found: agreements woken, submissions left by dead processes, parcels unsettled."""
+
+    woken: tuple[str, ...]
+    abandoned: tuple[str, ...]
+    unsettled: tuple[str, ...]
+
+
+def reconcile(office: Office, unsettled_after: timedelta = UNSETTLED_AFTER) -> Reconciled:
+    """Wake the exchanges for all that waits, clear away dead arrivals, and tell what should not be.
+
+    An abandoned lease needs no repair: whoever takes the submission next takes it over.
+    """
+    intake.sweep(office)
+    woken = lots.waiting(office)
+    for agreement in woken:
+        lots.wake(office, agreement)
+    with office.database.transaction() as session:
+        at = now(session)
+        held = session.scalars(select(Submission).where(Submission.lease_holder.is_not(None))).all()
+        abandoned = sorted(row.id for row in held if lease.is_abandoned(row, at))
+        overdue = (
+            select(Parcel.id)
+            .join(LedgerEntry, LedgerEntry.index == Parcel.intent_index)
+            .where(Parcel.state == "intended", LedgerEntry.recorded_at < at - unsettled_after)
+            .order_by(Parcel.id)
+        )
+        return Reconciled(tuple(woken), tuple(abandoned), tuple(session.scalars(overdue)))
+
+
+def expire(office: Office) -> list[str]:
+    """Refuse what nobody released within its agreement's days of quarantine; returns the submissions.
+
+    One that somebody works on at the moment is left for the next time; one that fails stops no other.
+
+    Raises:
+        Corrupt: ``upkeep.expiry`` once all were tried, if one could not be ended.
+    """
+    with office.database.transaction() as session:
+        resting = select(Submission).where(Submission.state.in_(RESTING)).order_by(Submission.id)
+        due = [row.id for row in session.scalars(resting).all() if _is_over(session, row)]
+    ended: list[str] = []
+    failed: dict[str, str] = {}
+    for identity in due:
+        try:
+            if _expire(office, identity):
+                ended.append(identity)
+        except Transient:
+            continue
+        except HubError as error:
+            failed[identity] = error.code
+    if failed:
+        told = ", ".join(f"{identity} ({code})" for identity, code in failed.items())
+        raise Corrupt("upkeep.expiry", f"could not end {told}", "see: hub submission show")
+    return ended
+
+
+def publish_checkpoint(office: Office) -> str | None:
+    """Lay out the log's newest checkpoint as a public file, once it is proved to extend the one before.
+
+    Returns the note if it is a new one. Whoever keeps such a file can prove later that the log was cut or
+    rewritten (`hub log verify --checkpoint`).
+
+    Raises:
+        Corrupt: ``ledger.cut`` when the log is shorter than what was laid out, ``ledger.forked`` when it is
+            another one, ``checkpoint.*`` when a note is not what it must be.
+    """
+    origin, key = office.settings.origin, office.ring.log_public()
+    file = office.settings.public / "checkpoint"
+    known = file.read_text(encoding="utf-8") if file.exists() else None
+    with office.database.transaction() as session:
+        if session.scalar(select(func.max(LedgerEntry.index))) is None and known is None:
+            return None
+        note = store.latest_checkpoint(session)
+        if note == known:
+            return None
+        new = open_checkpoint(note, origin, key)
+        if known is not None:
+            old = open_checkpoint(known, origin, key)
+            if new.size < old.size:
+                raise Corrupt(
+                    "ledger.cut",
+                    f"the log holds {new.size} entries, its public checkpoint is over {old.size}",
+                    "stop sending, keep the database as it is, and call the data protection officer",
+                )
+            proof = store.prove_consistency(session, old.size, new.size)
+            if not verify_consistency(old.size, old.root, new.size, new.root, proof):
+                raise Corrupt(
+                    "ledger.forked",
+                    f"the log of {new.size} entries does not begin with the {old.size} of its checkpoint",
+                    "stop sending, keep the database as it is, and call the data protection officer",
+                )
+    staging.make_folder(office.settings.public)
+    staging.replace(file, note.encode())
+    return note
+
+
+def _is_over(session: Session, row: Submission) -> bool:
+    """Tell whether a submission's days of quarantine are over; they begin when it was last quarantined."""
+    history = SubmissionHistory
+    since = session.scalar(
+        select(func.max(history.at)).where(
+            history.submission == row.id, history.target == State.QUARANTINED.value
+        )
+    )
+    days = registry.version(session, row.agreement, row.agreement_version).quarantine_days
+    return since is not None and since + timedelta(days=days) <= now(session)
+
+
+def _expire(office: Office, identity: str) -> bool:
+    with office.database.transaction() as session:
+        held = lease.claim(session, identity, office.settings.lease_seconds)
+    try:
+        case = open_case(office, held)
+        with office.database.transaction() as session:
+            row = lease.hold(session, held)
+            if State(row.state) not in RESTING or not _is_over(session, row):
+                return False  # people were quicker
+            settlement.turn_away(session, case, row, NOT_RELEASED)
+        settlement.clear_away(case)
+    finally:
+        with office.database.transaction() as session:
+            lease.release(session, held)
+    return True
