@@ -43,6 +43,7 @@ ROWS_ASKED = 1_000_000  # rows whose persons are looked up in one question to th
 
 def receive(case: Case) -> None:
     """Prove the file whole, read it exactly, and stage its rows sealed."""
+    case.office.suite.get_ready()
     intake.prove_whole(case)
     rows = 0
     with at_work(case, "receive") as step, staging.open_sealed(case.inbox_file, case.key) as source:
@@ -68,6 +69,7 @@ def validate(case: Case) -> None:
     tally.received = staged.facts["rows"]
     seen, metrics = KeysSeen(), Metrics(case.agreement)
     today = case.created_at.astimezone(intake.BERLIN).date()
+    case.office.suite.get_ready()
     with at_work(case, "validate") as step:
         for rows, faults in zip(case.parts(staged, "rows"), case.parts(staged, "faults"), strict=True):
             judged = validation.validate_part(rows, case.agreement, today, seen)
@@ -76,7 +78,9 @@ def validate(case: Case) -> None:
             refused = findings.filter(pl.col("fate") == Fate.REFUSED.value)
             metrics.add(rows, judged.frame, refused["place"].n_unique())
             step.write(rows=judged.frame, findings=findings)
-        verdict = expectations.judge(metrics.figures(tally.received), case.agreement)
+        verdict = expectations.judge(
+            metrics.figures(tally.received), case.agreement, case.office.suite.answers
+        )
         codes = [failure.code for failure in verdict.failures]
         with case.office.database.transaction() as session:
             row = step.finish(session, {"reasons": tally.facts(), "batch": codes})

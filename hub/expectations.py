@@ -1,21 +1,20 @@
 """The batch held against its Great Expectations suite: is this the delivery that was to be expected?
 
 Great Expectations sees one row of figures that ``hub.validation`` has counted, never a row of a person, so
-that nothing it stores, prints or raises can hold a value. It works in memory only: no stores on disk, no data
-documents, no progress bars, no analytics.
+that nothing it stores, prints or raises can hold a value (see ``hub.batch_suite``).
 """
 
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from hub import batch_suite
+from hub.batch_suite import Answer, Bounds
 from hub.errors import Corrupt
 from schemas.agreement import Agreement
 from schemas.terms import Expectation
 
-Bounds = tuple[str, float | None, float | None]
+Suite = Callable[[Mapping[str, float], Sequence[Bounds]], list[Answer]]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,14 @@ def metric_key(metric: str, column: str | None) -> str:
     return metric if column is None else f"{metric}:{column}"
 
 
-def judge(metrics: Mapping[str, float], agreement: Agreement) -> Judgement:
+def judge(metrics: Mapping[str, float], agreement: Agreement, suite: Suite = batch_suite.run) -> Judgement:
     """Hold a batch's figures against the agreement's expectations.
 
     Args:
         metrics: figures by ``metric_key``. One that could not be counted (the mean of nothing) is NaN; it
             fails every expectation on it.
         agreement: whose ``expectations`` make the suite.
+        suite: who runs it; in this process unless said otherwise.
 
     Raises:
         Corrupt: ``batch.suite`` if a figure is missing, or Great Expectations fails, answers another
@@ -60,7 +60,7 @@ def judge(metrics: Mapping[str, float], agreement: Agreement) -> Judgement:
         raise _broken("none", "figures for " + ", ".join(missing))
     figures = {key: float(metrics[key]) for key, _, _ in asked}
     figures = {key: figure if math.isfinite(figure) else math.nan for key, figure in figures.items()}
-    holds = _answers(figures, list(asked))
+    holds = _answers(suite, figures, list(asked))
     if holds.keys() != asked.keys():
         raise _broken("others", "an answer to each question")
     failures = [
@@ -87,64 +87,16 @@ def _broken(found: str, expected: str) -> Corrupt:
     )
 
 
-def _answers(figures: Mapping[str, float], asked: Sequence[Bounds]) -> dict[Bounds, bool]:
+def _answers(suite: Suite, figures: Mapping[str, float], asked: Sequence[Bounds]) -> dict[Bounds, bool]:
     """Let Great Expectations answer; what it raises or catches may quote anything, so none of it is kept."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results = _run(figures, asked)
+        answers = suite(figures, asked)
     except Exception:  # noqa: BLE001 -- a library of this size raises what it likes
         raise _broken("errors", "Great Expectations to answer") from None
-    counted: dict[str, bool] = {}
-    holds: dict[Bounds, bool] = {}
-    for result in results:
-        if result.exception_info.get("raised_exception") is not False:  # otherwise one entry for each metric
-            raise _broken("errors", "Great Expectations to count")
-        kind, asks = result.expectation_config.type, result.expectation_config.kwargs
-        if kind == "expect_column_values_to_not_be_null":
-            counted[asks["column"]] = result.success is True
-        elif kind == "expect_column_values_to_be_between":
-            bounds = (asks["column"], asks.get("min_value"), asks.get("max_value"))
-            holds[bounds] = result.success is True
+    if any(answer.holds is None for answer in answers):
+        raise _broken("errors", "Great Expectations to count")
+    counted = {answer.key: answer.holds is True for answer in answers if answer.bounds is None}
+    holds = {answer.bounds: answer.holds is True for answer in answers if answer.bounds is not None}
     if counted.keys() != figures.keys():
         raise _broken("others", "every figure counted")
     return {bounds: good and counted[bounds[0]] for bounds, good in holds.items()}
-
-
-def _run(figures: Mapping[str, float], asked: Sequence[Bounds]) -> list[Any]:
-    """Run the suite; results come in any order. Imports take seconds, so they wait until somebody asks."""
-    import pandas as pd
-    from great_expectations import ExpectationSuite, get_context
-    from great_expectations.core.result_format import ResultFormat
-    from great_expectations.data_context.types.base import (
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-        ProgressBarsConfig,
-    )
-    from great_expectations.expectations.core import (
-        ExpectColumnValuesToBeBetween,
-        ExpectColumnValuesToNotBeNull,
-    )
-
-    # 1.24 no longer ships an analytics client; the switch stays off for a version that brings one back.
-    config = DataContextConfig(
-        analytics_enabled=False,
-        progress_bars=ProgressBarsConfig(globally=False),
-        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
-    )
-    context = get_context(mode="ephemeral", project_config=config)
-    asset = context.data_sources.add_pandas("hub").add_dataframe_asset("metrics")
-    batch = asset.add_batch_definition_whole_dataframe("batch").get_batch(
-        {"dataframe": pd.DataFrame({key: [figure] for key, figure in figures.items()}, dtype="float64")}
-    )
-    suite = ExpectationSuite(
-        name="batch",
-        expectations=[
-            *(ExpectColumnValuesToNotBeNull(column=key) for key in figures),
-            *(
-                ExpectColumnValuesToBeBetween(column=key, min_value=low, max_value=high)
-                for key, low, high in asked
-            ),
-        ],
-    )
-    return list(batch.validate(suite, result_format=ResultFormat.BOOLEAN_ONLY).results)

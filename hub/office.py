@@ -1,12 +1,13 @@
 """The office: everything that the steps of an exchange stand on, handed down once from hub.runtime."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import polars as pl
 
+from hub.batch_suite import Answer, Bounds
 from hub.database.session import Database
 from hub.keys import KeyRing
 from hub.settings import Settings
@@ -64,15 +65,26 @@ class Route(Protocol):
         """Remove a parcel that was never released to its recipient."""
 
 
+class Suite(Protocol):
+    """Who holds figures of a batch against an agreement's expectations."""
+
+    def get_ready(self) -> None:
+        """Begin to load what it needs; rows are coming."""
+
+    def answers(self, figures: Mapping[str, float], asked: Sequence[Bounds]) -> list[Answer]:
+        """Say of each figure whether it was counted, and of each question whether it holds."""
+
+
 @dataclass(frozen=True)
 class Office:
-    """What the steps stand on: settings, database, keys, formats, and the route to recipients."""
+    """What the steps stand on: settings, database, keys, formats, route to recipients, the batch suite."""
 
     settings: Settings
     database: Database
     ring: KeyRing
     formats: Formats
     route: Route
+    suite: Suite
 
     @property
     def inbox(self) -> Path:

@@ -21,6 +21,7 @@ from hub.ledger.entry import Actor, Entry
 from hub.logbook import append
 from hub.office import Office
 from hub.settings import Settings
+from hub.suite_process import SuiteProcess
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,11 @@ def outbox(settings: Settings) -> Outbox:
 
 
 def _office(settings: Settings, ring: KeyRing, urls: Mapping[str, URL]) -> Iterator[Office]:
-    database = Database(urls)
+    database, suite = Database(urls), SuiteProcess()
     try:
-        yield Office(settings, database, ring, formats, outbox(settings))
+        yield Office(settings, database, ring, formats, outbox(settings), suite)
     finally:
+        suite.close()
         database.close()
 
 

@@ -6,15 +6,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import pytest
 
-from hub import expectations
+from hub import batch_suite
+from hub.batch_suite import Answer, Bounds
 from hub.errors import Corrupt
 from hub.expectations import Failure, Judgement, judge
+from hub.suite_process import PROGRAM, SuiteProcess
 from schemas.agreement import Agreement
 from schemas.loading import load_agreement
 
@@ -98,25 +101,20 @@ def test_an_agreement_without_expectations_expects_nothing() -> None:
     assert judge({}, expecting()).passed
 
 
-def test_an_error_inside_great_expectations_is_an_alarm_not_a_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = expectations._run
+def test_an_error_inside_great_expectations_is_an_alarm_not_a_failure() -> None:
+    def over_text(figures: Any, asked: Sequence[Bounds]) -> list[Answer]:
+        return batch_suite.run(figures | {"rows": "Weber"}, asked)
 
-    def over_text(figures: dict[str, Any], asked: list[expectations.Bounds]) -> list[Any]:
-        return run(figures | {"rows": "Weber"}, asked)
-
-    def of_other_columns(figures: dict[str, Any], asked: list[expectations.Bounds]) -> list[Any]:
-        return run(figures, [("elsewhere", low, high) for _, low, high in asked])
+    def of_other_columns(figures: Mapping[str, float], asked: Sequence[Bounds]) -> list[Answer]:
+        return batch_suite.run(figures, [("elsewhere", low, high) for _, low, high in asked])
 
     def raising(*_args: object) -> NoReturn:
         message = "Weber"
         raise KeyError(message)
 
     for broken in (over_text, of_other_columns, raising):
-        monkeypatch.setattr(expectations, "_run", broken)
         with pytest.raises(Corrupt, match=r"batch\.suite") as alarm:
-            judge(GOOD, E3)
+            judge(GOOD, E3, broken)
         assert "Weber" not in str(alarm.value)
         assert alarm.value.__cause__ is None
         assert alarm.value.__suppress_context__ or alarm.value.__context__ is None
@@ -125,20 +123,50 @@ def test_an_error_inside_great_expectations_is_an_alarm_not_a_failure(
 @pytest.mark.parametrize(
     "lose", [lambda results: results[:-1], lambda results: results[1:], lambda _results: []]
 )
-def test_an_answer_that_is_missing_is_an_alarm(
-    monkeypatch: pytest.MonkeyPatch, lose: Callable[[list[Any]], list[Any]]
-) -> None:
-    run = expectations._run
-    monkeypatch.setattr(expectations, "_run", lambda *args: lose(run(*args)))
+def test_an_answer_that_is_missing_is_an_alarm(lose: Callable[[list[Answer]], list[Answer]]) -> None:
     with pytest.raises(Corrupt, match=r"batch\.suite"):
-        judge(GOOD, E3)
+        judge(GOOD, E3, lambda *question: lose(batch_suite.run(*question)))
 
 
-def test_answers_in_any_order_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, bad = expectations._run, GOOD | {"mean:hours_attended": 0.0}
-    straight = judge(bad, E3)
-    monkeypatch.setattr(expectations, "_run", lambda *args: run(*args)[::-1])
-    assert judge(bad, E3) == straight
+def test_answers_in_any_order_count_the_same() -> None:
+    bad = GOOD | {"mean:hours_attended": 0.0}
+    assert judge(bad, E3, lambda *question: batch_suite.run(*question)[::-1]) == judge(bad, E3)
+
+
+@pytest.mark.slow
+def test_a_suite_in_a_process_of_its_own_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+    with closing(SuiteProcess()) as suite:
+        suite.get_ready()
+        monkeypatch.undo()
+        for metrics in (GOOD, GOOD | {"mean:hours_attended": 0.0}, GOOD | {"mean:hours_planned": math.nan}):
+            assert judge(metrics, E3, suite.answers) == judge(metrics, E3)
+            assert suite._process  # it was the process that answered
+
+
+def test_a_suite_whose_process_died_answers_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+    with closing(SuiteProcess()) as suite:
+        suite.get_ready()
+        monkeypatch.undo()
+        assert suite._process
+        suite._process.kill()
+        assert judge(GOOD, E3, suite.answers) == judge(GOOD, E3)
+        assert suite._process is None
+
+
+def test_a_suite_that_is_loaded_already_needs_no_process() -> None:
+    judge(GOOD, E3)
+    with closing(SuiteProcess()) as suite:
+        suite.get_ready()
+        assert suite._process is None
+        assert judge(GOOD, E3, suite.answers).passed
+
+
+@pytest.mark.slow
+def test_the_suites_process_ends_when_nobody_is_left_to_ask() -> None:
+    done = subprocess.run([sys.executable, "-P", str(PROGRAM)], input=b"", capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_nothing_is_written_printed_or_changed(
