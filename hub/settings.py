@@ -2,19 +2,25 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_BY_FILE = ("database_url", "broker_url")
 
 
 class Settings(BaseSettings):
     """All settings of one hub, each from the environment as ``HUB_<NAME>`` or its default.
 
     Folders are derived from ``home``; the key folder may lie elsewhere (a credential mount), because keys
-    must be outside every backup of the data that they open.
+    must be outside every backup of the data that they open. What holds a password may stand in a file instead
+    (a mounted secret), named by ``HUB_<NAME>_FILE``.
     """
 
-    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HUB_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path(".hub"), description="where the hub keeps everything it writes")
     keys: Path | None = Field(default=None, description="the key folder; HOME/keys unless set")
@@ -22,6 +28,7 @@ class Settings(BaseSettings):
         default=None,
         description="an external PostgreSQL as its owner: postgresql://user:password@host:port/database",
     )
+    database_url_file: Path | None = Field(default=None, description="a file that holds HUB_DATABASE_URL")
     agreements: Path | None = Field(default=None, description="folder of agreements; default: the shipped")
     origin: str = Field(default="hub.landkreis-peine.example/transfer-log", description="name of the log")
     lease_seconds: float = Field(default=300, gt=0, description="silence that ends a step's lease")
@@ -35,11 +42,33 @@ class Settings(BaseSettings):
     web_host: str = Field(default="127.0.0.1", description="address on which the pages listen")
     web_port: int = Field(default=8080, ge=1, le=65_535, description="port of the pages (Airflow's)")
     web_url: str | None = Field(
-        default=None, description="how other machines reach the pages; http://WEB_HOST:WEB_PORT unless set"
+        default=None, description="how people reach the pages; http://WEB_HOST:WEB_PORT unless set"
+    )
+    work_url: str | None = Field(
+        default=None, description="how tasks reach Airflow's api-server; as people reach the pages unless set"
     )
     broker_url: SecretStr | None = Field(
         default=None, description="Redis that hands tasks to Celery workers; unset: they run on this machine"
     )
+    broker_url_file: Path | None = Field(default=None, description="a file that holds HUB_BROKER_URL")
+    workers: int = Field(default=1, ge=1, description="how many Celery workers share the tasks")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Read what is given by file. What is given both ways counts by its words; the file is forgotten."""
+        forgotten = {f"{name}_file" for name in _BY_FILE if name in given}
+        kept = {name: value for name, value in given.items() if name not in forgotten}
+        filed = {name: kept[f"{name}_file"] for name in _BY_FILE if kept.get(f"{name}_file")}
+        return kept | {name: _secret(Path(file)) for name, file in filed.items()}
+
+    @field_validator("database_url_file", "broker_url_file")
+    @classmethod
+    def _holds_a_secret(cls, file: Path | None) -> Path | None:
+        if file is not None and _secret(file) is None:
+            message = "a file that can be read and is not empty"
+            raise ValueError(message)
+        return file
 
     @property
     def root(self) -> Path:
@@ -73,8 +102,13 @@ class Settings(BaseSettings):
 
     @property
     def web_address(self) -> str:
-        """Where people and tasks reach the pages, without a slash at the end."""
+        """Where people reach the pages, without a slash at the end."""
         return (self.web_url or f"http://{self.web_host}:{self.web_port}").rstrip("/")
+
+    @property
+    def work_address(self) -> str:
+        """Where tasks reach Airflow's api-server, without a slash at the end."""
+        return (self.work_url or self.web_address).rstrip("/")
 
     @property
     def exchanges(self) -> Path:
@@ -89,14 +123,17 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """What a program that belongs to this hub is started with: the caller's environment, and this hub.
 
-        Whatever else could lead Airflow or Python astray is left out; paths are absolute.
+        Whatever else could lead Airflow or Python astray is left out; paths are absolute. A secret that
+        came by file goes on by file.
         """
         kept = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("HUB_", "AIRFLOW", "PYTHON"))
         }
-        given = {name: getattr(self, name) for name in self.model_fields_set | {"home"}}
+        told = self.model_fields_set | {"home"}
+        told -= {name for name in _BY_FILE if f"{name}_file" in told}
+        given = {name: getattr(self, name) for name in told}
         return kept | {
             f"HUB_{name.upper()}": _written(value) for name, value in given.items() if value is not None
         }
@@ -106,3 +143,10 @@ def _written(value: object) -> str:
     if isinstance(value, Path):
         return str(value.expanduser().absolute())
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _secret(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -5,7 +5,6 @@ No file configures Airflow here, so nothing can contradict this one; secrets rea
 """
 
 import base64
-import json
 import os
 import sys
 from pathlib import Path
@@ -44,6 +43,7 @@ def airflow_settings(settings: Settings, access: AirflowAccess) -> dict[str, str
     }
     if settings.broker_url is not None:
         values["celery"] = _celery(settings, access)
+        values["celery_broker_transport_options"] = BROKER
     return {
         f"AIRFLOW__{section.upper()}__{key.upper()}": value
         for section, keys in values.items()
@@ -86,6 +86,17 @@ DAG_PROCESSOR = {
 }
 
 
+# What a worker had taken from Redis and not finished when it was killed comes back after this many seconds.
+# It comes back as well when a task merely takes longer: Airflow's api-server then says that it is under way,
+# and the second worker leaves it. What a dead worker had begun the scheduler misses (see above).
+BROKER = {
+    "visibility_timeout": "30",
+    "unacked_restore_interval": "5",
+    "unacked_restore_throttle": "1",
+    "unacked_mutex_expire": "10",
+}
+
+
 def _core(settings: Settings, access: AirflowAccess) -> dict[str, str]:
     return {
         "dags_folder": str(PROJECT / "dags"),
@@ -93,14 +104,14 @@ def _core(settings: Settings, access: AirflowAccess) -> dict[str, str]:
         "load_examples": "False",
         "executor": "LocalExecutor" if settings.broker_url is None else "CeleryExecutor",
         "mp_start_method": "fork",  # workers inherit what the scheduler has loaded
-        "parallelism": str(slots()),
-        "default_pool_task_slot_count": str(slots()),
-        "max_active_tasks_per_dag": str(slots()),
+        "parallelism": str(slots() * settings.workers),
+        "default_pool_task_slot_count": str(slots() * settings.workers),
+        "max_active_tasks_per_dag": str(slots() * settings.workers),
         "dags_are_paused_at_creation": "False",
         "dagbag_import_timeout": "60",
         "default_task_retries": "3",
         "default_task_retry_delay": "5",
-        "execution_api_server_url": f"{settings.web_address}/execution/",
+        "execution_api_server_url": f"{settings.work_address}/execution/",
         "fernet_key": base64.urlsafe_b64encode(access.secrets["fernet"]).decode("ascii"),
         "hostname_callable": "socket.gethostname",  # asks no name server
         "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in ROLES.items()),
@@ -150,5 +161,6 @@ def _celery(settings: Settings, access: AirflowAccess) -> dict[str, str]:
         "broker_url": broker,
         "result_backend": "db+" + access.database.render_as_string(hide_password=False),
         "worker_concurrency": str(slots()),
-        "broker_transport_options": json.dumps({"visibility_timeout": 300}),
+        "worker_prefetch_multiplier": "1",  # a worker holds back nothing that another one could begin
+        "task_acks_late": "True",
     }
