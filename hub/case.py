@@ -126,16 +126,21 @@ def at_work(case: Case, name: str) -> Iterator[Step]:
 def open_case(office: Office, lease: Lease) -> Case:
     """Open the case of a leased submission: its agreement as filed, and its key."""
     with office.database.transaction() as session:
-        return _case(session, office, leases.hold(session, lease))
+        return case_of(session, office, leases.hold(session, lease))
 
 
 def open_results(office: Office, submission: str) -> Case:
     """Open the case of a submission to read what its steps left; nothing can be written without a lease."""
     with office.database.transaction() as session:
-        return _case(session, office, session.get_one(Submission, submission))
+        return case_of(session, office, session.get_one(Submission, submission))
 
 
-def _case(session: Session, office: Office, row: Submission) -> Case:
+def case_of(session: Session, office: Office, row: Submission) -> Case:
+    """Open the case of a submission whose row the caller has read, and locked if it is to be changed.
+
+    Raises:
+        Refused: ``submission.expired``.
+    """
     agreement = registry.version(session, row.agreement, row.agreement_version)
     wrapped = session.get(PayloadKey, row.id)
     if wrapped is None:

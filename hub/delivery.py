@@ -15,7 +15,18 @@ import polars as pl
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import authorisation, consent, delivered, egress, lease, logbook, registry, settlement, staging
+from hub import (
+    authorisation,
+    consent,
+    delivered,
+    dual_control,
+    egress,
+    lease,
+    logbook,
+    registry,
+    settlement,
+    staging,
+)
 from hub.case import Case, Result, Step, now
 from hub.database.models import Clearance, DeliveredRows, Parcel
 from hub.database.session import raw
@@ -56,6 +67,16 @@ class Measured(RawIOBase):
 def parcel_name(case: Case, attempt: int) -> str:
     """Name a parcel as its recipient sees it; nothing in it comes from the sender's file."""
     return f"{case.agreement.id}_{case.submission}_{attempt}.{case.office.formats.suffix(case.agreement)}"
+
+
+def pass_people(case: Case) -> None:
+    """Let nothing be intended that people hold back; asked again in the moment of sending.
+
+    Raises:
+        Corrupt: ``review.missing``.
+    """
+    with case.office.database.transaction() as session:
+        dual_control.require(session, case)
 
 
 def pass_gate(case: Case, made: Result, decided: Result) -> None:
@@ -162,6 +183,7 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
             settlement.stop_parcels(session, case, row)
             row.state = State.VALIDATED.value
             return
+        dual_control.require(session, case)
         case.office.route.send(parcel.recipient, parcel.name, made.folder / "parcel")
         parcel.state = "sent"
         parcel.sent_at = now(session)
@@ -174,7 +196,9 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
 def send_nothing(case: Case, step: Step) -> None:
     """Note that no row was left to deliver: nothing is intended, nothing is sent."""
     with case.office.database.transaction() as session:
-        step.finish(session, {"parcel": None}).state = State.DELIVERED.value
+        row = step.finish(session, {"parcel": None})
+        dual_control.require(session, case)
+        row.state = State.DELIVERED.value
 
 
 def _delivered_macs(case: Case, decided: Result) -> delivered.Macs:

@@ -38,6 +38,7 @@ from hub.states import FINAL, RESTING, Fate, State
 from hub.tally import Tally
 
 EPOCH = 1
+STOPPING = ("egress.", "review.")  # alarms that put a submission before people
 ROWS_ASKED = 1_000_000  # rows whose persons are looked up in one question to the database
 
 
@@ -154,6 +155,7 @@ def deliver(case: Case) -> None:
     made, decided = case.result("protect"), case.result("authorise")
     if not settlement.in_force(case):
         return
+    delivery.pass_people(case)
     with at_work(case, "deliver") as step:
         if made.facts["rows"]:
             delivery.pass_gate(case, made, decided)
@@ -236,7 +238,7 @@ def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
     """Take a submission through the step that it is due for, under a lease of its own.
 
     A refused file ends the submission. What is transient leaves it where it is; what is corrupt is an alarm
-    in the log as well, and a parcel that the gate stopped is quarantined.
+    in the log as well, and a parcel that the gate stopped, or that people did not release, is quarantined.
     """
     with office.database.transaction() as session:
         held = lease.claim(session, submission, office.settings.lease_seconds)
@@ -251,7 +253,7 @@ def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
                 raise
             settlement.refuse(case, refusal)
         except Corrupt as alarm:
-            settlement.alarm(case, alarm, stop=alarm.code.startswith("egress."))
+            settlement.alarm(case, alarm, stop=alarm.code.startswith(STOPPING))
             raise
     finally:
         with office.database.transaction() as session:

@@ -12,6 +12,7 @@ from hub.database.models import (
     Parcel,
     ReasonCount,
     Receipt,
+    ReviewDecision,
     StepResult,
     Submission,
     SubmissionHistory,
@@ -64,6 +65,7 @@ def of_submission(office: Office, submission: str) -> dict[str, Any]:
                 }
                 for parcel in parcels
             ],
+            "reviews": _reviews(session, submission),
             "receipts": [{"kind": receipt.kind, "log_index": receipt.log_index} for receipt in receipts],
             "seconds": _seconds(session, submission),
         }
@@ -184,6 +186,23 @@ def _warnings(session: Session, submission: str) -> list[str]:
     """Name the batch expectations that did not hold, grave or not."""
     judged = session.get(StepResult, (submission, "validate"))
     return list(judged.facts.get("batch", [])) if judged else []
+
+
+def _reviews(session: Session, submission: str) -> list[dict[str, Any]]:
+    """Tell who decided what while the submission was held back."""
+    found = select(ReviewDecision).where(ReviewDecision.submission == submission)
+    return [
+        {
+            "round": word.round,
+            "verdict": word.verdict,
+            "grounds": word.grounds,
+            "approver": word.approver,
+            "role": word.role,
+            "method": word.method,
+            "log_index": word.log_index,
+        }
+        for word in session.scalars(found.order_by(ReviewDecision.log_index))
+    ]
 
 
 def _seconds(session: Session, submission: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from hub.case import open_results
 from hub.errors import Refused
 from hub.office import Office
 from hub.reports import Report
+from hub.states import FINAL, RESTING, State
 
 if TYPE_CHECKING:
     from hub.report_words import Outcome
@@ -44,7 +45,7 @@ def report(office: Office, submission: str) -> Report:
     """Gather what the sender is told about a submission that has come to rest."""
     answer = overview.of_submission(office, submission)
     outcomes = [kind for kind in overview.receipts(office, submission) if kind != "received"]
-    if not outcomes:
+    if not outcomes or State(answer["state"]) not in FINAL | RESTING:
         raise Refused(
             "report.not_yet",
             f"{submission} is still under way",

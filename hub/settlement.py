@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from hub import lease, logbook, receipts, registry, staging
 from hub.case import Case, folder_of, now
-from hub.database.models import Clearance, Parcel, ReasonCount, StepResult, Submission
+from hub.database.models import Clearance, Parcel, ReasonCount, Receipt, StepResult, Submission
 from hub.errors import Corrupt, HubError
 from hub.ledger.entry import Parcel as ParcelDigest
 from hub.reports import FINDINGS
@@ -71,6 +71,8 @@ def close(session: Session, case: Case, row: Submission, state: State) -> None:
         parcel.outcome_index = told.index
     row.state = state.value
     kind = _RECEIPTS[state]
+    if session.get(Receipt, (row.id, kind)) is not None:
+        return  # quarantined once more: the sender has that receipt, and the report tells the new reason
     if state is State.ACKNOWLEDGED and (row.refused or row.withheld or row.quarantined):
         kind = "partially_accepted"
     if row.reason:
@@ -139,6 +141,36 @@ def alarm(case: Case, found: Corrupt, *, stop: bool) -> None:
         logbook.append(session, case.office, [entry])
         if stop:
             quarantine(session, case, row, [found.code])
+
+
+def reopen(session: Session, row: Submission) -> None:
+    """Give back to the steps what people have released: they decide and count anew, from valid rows on."""
+    row.state, row.reason = State.VALIDATED.value, None
+    for fate in Fate:
+        setattr(row, fate.value, None)
+    row.failures, row.not_before, row.held_by = 0, None, None
+    session.execute(delete(ReasonCount).where(ReasonCount.submission == row.id))
+    session.flush()
+
+
+def turn_away(session: Session, case: Case, row: Submission, code: str) -> None:
+    """Refuse what was held back, as a whole; its sender still reads which places were wrong.
+
+    The caller clears away once this is committed (`clear_away`).
+    """
+    row.reason = code
+    tally = Tally()
+    tally.received = row.received or 0
+    tally.add(Fate.REFUSED, code, tally.received)
+    tally.settle(session, row)
+    stop_parcels(session, case, row)
+    name = f"{case.submission}-{row.fence}.sealed"
+    staging.make_folder(case.office.reports)
+    staging.discard(case.office.reports / name)  # left by an attempt that died before its commit
+    staging.write_frame(case.office.reports / name, case.key, findings(case))
+    told = {"fence": row.fence, "parts": 0, "facts": {"report": name}, "seconds": 0.0}
+    session.add(StepResult(submission=row.id, step="acknowledge", **told))
+    close(session, case, row, State.REFUSED)
 
 
 def in_force(case: Case) -> bool:

@@ -8,10 +8,19 @@ import base64
 import binascii
 import hashlib
 import textwrap
+from collections.abc import Callable
+from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
+
+from hub.errors import Refused
 
 _MAGIC = b"SSHSIG"
 _VERSION = (1).to_bytes(4, "big")
@@ -27,12 +36,37 @@ def sign(key: Ed25519PrivateKey, namespace: str, message: bytes) -> str:
     return base64.b64encode(blob).decode("ascii")
 
 
+def read_key(path: Path, passphrase: Callable[[], str] | None = None) -> Ed25519PrivateKey:
+    """Read an Ed25519 private key in OpenSSH form, asking for its passphrase if it has one.
+
+    Raises:
+        Refused: ``staff.key``.
+    """
+    try:
+        content = path.read_bytes()
+        try:
+            key = load_ssh_private_key(content, password=None)
+        except TypeError:  # it has a passphrase
+            if passphrase is None:
+                raise
+            key = load_ssh_private_key(content, password=passphrase().encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm, OSError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Refused(
+            "staff.key",
+            f"expected an Ed25519 private key in OpenSSH form, and its passphrase if it has one, in {path}",
+            "make one with: ssh-keygen -t ed25519",
+        )
+    return key
+
+
 def holds(public_key: str, namespace: str, message: bytes, signature: str) -> bool:
     """Tell whether this is the signature of a public key (OpenSSH form) over a message in a namespace."""
     try:
         blob = base64.b64decode(signature, validate=True)
         key = load_ssh_public_key(public_key.encode())
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, UnsupportedAlgorithm):
         return False
     if not isinstance(key, Ed25519PublicKey):
         return False

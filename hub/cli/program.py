@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from hub.cli import agreements, bench, consents, log, parcels, partners, submissions, up
+from hub.cli import agreements, bench, consents, log, parcels, partners, reviews, staff, submissions, up
 from hub.cli.answers import Json, progress, say, told
 from hub.settings import Settings
 
@@ -22,6 +22,8 @@ app.add_typer(parcels.app, name="parcel", help="What recipients are given, as th
 app.add_typer(agreements.app, name="agreement", help="The agreements: who sends what to whom, on which law.")
 app.add_typer(partners.app, name="partner", help="The partner agencies and their keys.")
 app.add_typer(consents.app, name="consent", help="The consent register.")
+app.add_typer(staff.app, name="staff", help="Who works with the hub, and in which role.")
+app.add_typer(reviews.app, name="review", help="What is held back, and the word of two people on it.")
 app.add_typer(log.app, name="log", help="The transfer log and its proofs.")
 app.command("bench")(bench.bench)
 app.command(

@@ -118,7 +118,7 @@ def _show(office: Any, identity: str, *, as_json: bool, verdict: bool = True) ->
 
     answer = overview.of_submission(office, identity)
     say(answer, as_json=as_json, text=lambda: _text(answer))
-    if verdict and answer["state"] in ("refused", "quarantined"):
+    if verdict and answer["state"] in ("refused", "quarantined", "awaiting_review"):
         told_why = reason(answer["reason"])
         fail(told_why.code, told_why.en, told_why.remedy_en)
     raise typer.Exit(DONE if answer["state"] == "acknowledged" or not verdict else FAILED)
