@@ -6,13 +6,14 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from hub import logbook, registry, staging
+from hub import logbook, registry
 from hub.case import now
 from hub.database.models import Parcel, PayloadKey, Submission
 from hub.errors import Refused
 from hub.ledger.entry import Actor
 from hub.ledger.entry import Parcel as ParcelDigest
 from hub.office import Office
+from hub.staging import SealedReader
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,39 @@ def collect(office: Office, sealed: Path, parcel: Offered, target: Path) -> None
             "choose another folder with --out",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
+    with open_content(office, sealed, parcel) as source, target.open("xb") as sink:
+        target.chmod(0o600)
+        while block := source.read(1 << 20):
+            if not source.peek(1):
+                note(office, parcel)
+            sink.write(block)
+
+
+def open_content(office: Office, sealed: Path, parcel: Offered) -> SealedReader:
+    """Open a parcel's content, readable at any place; whoever hands out its end calls ``note`` before.
+
+    Raises:
+        Refused: ``parcel.expired`` when its key has been deleted.
+    """
     with office.database.transaction() as session:
-        row = session.get_one(Parcel, parcel.id)
+        submission = session.get_one(Parcel, parcel.id).submission
+        wrapped = session.get(PayloadKey, submission)
+    if wrapped is None:
+        raise Refused("parcel.expired", f"{parcel.id} has expired", "ask the sender to send it again")
+    return SealedReader(sealed, office.ring.unwrap(wrapped.wrapped, f"payload/{submission}"))
+
+
+def note(office: Office, parcel: Offered, *, again: bool = True) -> None:
+    """Log that the recipient collects a parcel; durable on return. Unless ``again``, only the first time.
+
+    It is called before the last byte is handed out, not after: nobody ever holds a whole parcel of which the
+    log does not say so. A recipient whose line breaks just then simply fetches the parcel once more.
+    """
+    with office.database.transaction() as session:
+        row = session.get_one(Parcel, parcel.id, with_for_update=True)
+        if row.collected_at is not None and not again:
+            return
         submission = session.get_one(Submission, row.submission)
-        wrapped = session.get(PayloadKey, row.submission)
-        if wrapped is None:
-            raise Refused("parcel.expired", f"{parcel.id} has expired", "ask the sender to send it again")
-        key = office.ring.unwrap(wrapped.wrapped, f"payload/{row.submission}")
-        with staging.open_sealed(sealed, key) as source, target.open("xb") as sink:
-            target.chmod(0o600)
-            while block := source.read(1 << 20):
-                sink.write(block)
         at = now(session)
         agreement = registry.version(session, submission.agreement, submission.agreement_version)
         entry = logbook.entry(

@@ -6,7 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
@@ -26,6 +26,13 @@ ABANDONED = 24 * 3600  # seconds after which an arrival without a submission is 
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
+class Readable(Protocol):
+    """A source of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read up to ``size`` bytes, none at the end."""
+
+
 @dataclass(frozen=True)
 class Totals:
     """Control totals that a sender may give with a file, so that half a file is noticed."""
@@ -41,25 +48,35 @@ def new_submission_id(at: datetime) -> str:
 
 
 def accept(
-    office: Office, source: BinaryIO, agreement_id: str, totals: Totals, name: str | None = None
+    office: Office,
+    source: Readable,
+    agreement_id: str,
+    totals: Totals,
+    name: str | None = None,
+    identity: str | None = None,
 ) -> str:
     """Seal a file, record it as a submission and issue the receipt ``received``; returns its id.
 
     ``name`` is the sender's own name of the file; it may bear a person's name, so it is kept sealed.
 
-    A file whose submission is still under way (a killed one, say) gives that submission again.
+    A file whose submission is still under way (a killed one, say) gives that submission again. ``identity``
+    is the id that the submission shall have; accepted again under it, it is given again, whatever its state.
 
     Raises:
         Refused: ``file.agreement``, ``file.too_large``, ``partner.suspended``; nothing is kept then.
     """
     with office.database.transaction() as session:
+        if identity is not None and session.get(Submission, identity) is not None:
+            return identity
         agreement = registry.active(session, agreement_id)
         _check_sender(session, agreement)
-        identity = new_submission_id(now(session))
+        identity = identity or new_submission_id(now(session))
     key = os.urandom(32)
     staging.make_folder(office.inbox)
     temp = office.inbox / f"{identity}.part"
     final = office.inbox / f"{identity}.sealed"
+    if temp.exists():  # a killed attempt under the same id
+        staging.discard(temp)
     digest, size = hashlib.sha256(), 0
     with staging.create_sealed(temp, key) as sink:  # removes the file again if anything is raised in here
         while block := source.read(BLOCK):
