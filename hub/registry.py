@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -127,9 +128,16 @@ def listed(session: Session) -> list[Filed]:
     return [Filed(_read(row), row.status) for row in rows]
 
 
+@lru_cache(maxsize=64)
+def _parsed(body: str) -> tuple[Agreement, str]:
+    """Read an agreement (frozen as it is) and its digest; each file that arrives asks for one."""
+    agreement = Agreement.model_validate_json(body)  # strict: JSON types only
+    return agreement, agreement.digest
+
+
 def _read(row: AgreementVersion) -> Agreement:
-    agreement = Agreement.model_validate_json(json.dumps(row.body))  # strict: JSON types only
-    if agreement.digest != row.digest:
+    agreement, digest = _parsed(json.dumps(row.body))
+    if digest != row.digest:
         raise Corrupt(
             "agreement.digest",
             f"the filed content of {row.id} {row.version} does not have its digest",
