@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from hub import dual_control, lease, logbook, registry, reviewers, settlement, sshsig
@@ -20,16 +19,16 @@ from hub.database.models import (
     Staff,
     Submission,
 )
+from hub.dual_control import NAMESPACE
 from hub.errors import Refused
 from hub.held_back import held, matter, shown, to_sign, waiting
 from hub.ledger.entry import Actor
 from hub.office import Office
 from hub.reviewers import Word
 from hub.roles import Method, Verdict
-from hub.sshsig import read_key
 from hub.states import State
 
-__all__ = ["Decided", "decide", "matter", "read_key", "shown", "sign_and_decide", "to_sign", "waiting"]
+__all__ = ["NAMESPACE", "Decided", "decide", "matter", "shown", "sign_and_decide", "to_sign", "waiting"]
 
 REJECTED: Final = "review.rejected"
 
@@ -52,15 +51,13 @@ def sign_and_decide(
     submission: str,
     verdict: Verdict,
     approver: str,
-    key: Path | Ed25519PrivateKey,
+    key: Path,
     grounds: str | None = None,
-    seen: str | None = None,
 ) -> Decided:
     """Decide with a key that lies at hand, as `hub review approve --key` does; raises as `decide` does."""
     said = to_sign(office, submission, verdict, approver, grounds)
-    private = sshsig.read_key(key) if isinstance(key, Path) else key
-    signature = sshsig.sign(private, dual_control.NAMESPACE, said)
-    return decide(office, submission, verdict, approver, "key", signature, grounds=grounds, seen=seen)
+    signature = sshsig.sign(sshsig.read_key(key), NAMESPACE, said)
+    return decide(office, submission, verdict, approver, "key", signature, grounds=grounds)
 
 
 def decide(

@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -27,6 +26,7 @@ _VERSION = (1).to_bytes(4, "big")
 _KIND = b"ssh-ed25519"
 _HASH = b"sha512"
 _SIGNATURE_BYTES = 64
+_BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 
 
 def sign(key: Ed25519PrivateKey, namespace: str, message: bytes) -> str:
@@ -36,27 +36,21 @@ def sign(key: Ed25519PrivateKey, namespace: str, message: bytes) -> str:
     return base64.b64encode(blob).decode("ascii")
 
 
-def read_key(path: Path, passphrase: Callable[[], str] | None = None) -> Ed25519PrivateKey:
-    """Read an Ed25519 private key in OpenSSH form, asking for its passphrase if it has one.
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """Read an Ed25519 private key in OpenSSH form without passphrase.
 
     Raises:
-        Refused: ``staff.key``.
+        Refused: ``staff.key``; with one under a passphrase or in an agent ssh-keygen itself signs.
     """
     try:
-        content = path.read_bytes()
-        try:
-            key = load_ssh_private_key(content, password=None)
-        except TypeError:  # it has a passphrase
-            if passphrase is None:
-                raise
-            key = load_ssh_private_key(content, password=passphrase().encode())
+        key = load_ssh_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm, OSError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise Refused(
             "staff.key",
-            f"expected an Ed25519 private key in OpenSSH form, and its passphrase if it has one, in {path}",
-            "make one with: ssh-keygen -t ed25519",
+            f"expected an Ed25519 private key in OpenSSH form without passphrase in {path}",
+            "with any other key sign by ssh-keygen -Y sign: see --to-sign and --signature",
         )
     return key
 
@@ -83,7 +77,14 @@ def holds(public_key: str, namespace: str, message: bytes, signature: str) -> bo
 def armored(signature: str) -> str:
     """Write a signature as ``ssh-keygen -Y verify -s FILE`` reads it."""
     lines = "\n".join(textwrap.wrap(signature, 70))
-    return f"-----BEGIN SSH SIGNATURE-----\n{lines}\n-----END SSH SIGNATURE-----\n"
+    return f"{_BEGIN}\n{lines}\n{_END}\n"
+
+
+def unarmored(text: str) -> str:
+    """Read a signature from a file that ``ssh-keygen -Y sign`` wrote; "" where it is none."""
+    lines = text.strip().splitlines()
+    whole = lines[:1] == [_BEGIN] and lines[-1:] == [_END]
+    return "".join(line.strip() for line in lines[1:-1]) if whole else ""
 
 
 def _head(public_key: bytes, namespace: str) -> bytes:

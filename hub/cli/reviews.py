@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,7 +13,13 @@ from hub.settings import Settings
 app = typer.Typer(no_args_is_help=True)
 Identity = Annotated[str, typer.Argument(help="The submission's id, see: hub review list.")]
 Approver = Annotated[str, typer.Option("--as", help="Your user name, see: hub staff list.")]
-Key = Annotated[Path, typer.Option(help="Your private key (Ed25519, OpenSSH form).", exists=True)]
+Key = Annotated[
+    Path | None, typer.Option(help="Your private key (Ed25519, OpenSSH form, no passphrase).", exists=True)
+]
+Signature = Annotated[
+    Path | None, typer.Option(help="What ssh-keygen -Y sign made of the file of --to-sign.", exists=True)
+]
+ToSign = Annotated[Path | None, typer.Option(help="Only write here what you have to sign.", dir_okay=False)]
 Seen = Annotated[
     str | None, typer.Option("--matter", help="The matter's digest as you were shown it; another is refused.")
 ]
@@ -60,44 +66,73 @@ def show(submission: Identity, as_json: Json = False) -> None:  # noqa: FBT002
 def approve(
     submission: Identity,
     approver: Approver,
-    key: Key,
+    key: Key = None,
+    signature: Signature = None,
+    to_sign: ToSign = None,
     grounds: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUNDS['approve'])}.")] = None,
     seen: Seen = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Approve what is held back; the second approval, by another person, releases it."""
-    _decide(submission, "approve", approver, key, grounds, seen, as_json=as_json)
+    proof = _Proof(key, signature, to_sign)
+    _decide(submission, "approve", approver, proof, grounds, seen, as_json=as_json)
 
 
 @app.command()
 def reject(
     submission: Identity,
     approver: Approver,
-    key: Key,
+    key: Key = None,
+    signature: Signature = None,
+    to_sign: ToSign = None,
     grounds: Annotated[str | None, typer.Option(help=f"One of {', '.join(GROUNDS['reject'])}.")] = None,
     seen: Seen = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Reject what is held back: the file is refused, and its sender reads why."""
-    _decide(submission, "reject", approver, key, grounds, seen, as_json=as_json)
+    proof = _Proof(key, signature, to_sign)
+    _decide(submission, "reject", approver, proof, grounds, seen, as_json=as_json)
+
+
+class _Proof(NamedTuple):
+    """How an approver proves to be the one: by a key, or by a signature that ssh-keygen made."""
+
+    key: Path | None
+    signature: Path | None
+    to_sign: Path | None
 
 
 def _decide(
     submission: str,
     verdict: Verdict,
     approver: str,
-    key: Path,
+    proof: _Proof,
     grounds: str | None,
     seen: str | None,
     *,
     as_json: bool,
 ) -> None:
-    from hub import review  # noqa: PLC0415
+    from hub import review, sshsig  # noqa: PLC0415
     from hub.runtime import open_office  # noqa: PLC0415
 
+    if sum(given is not None for given in proof) != 1:
+        message = "give one of --key, --signature and --to-sign"
+        raise typer.BadParameter(message)
     with told(as_json=as_json), open_office(Settings()) as office:
-        private = review.read_key(key, lambda: str(typer.prompt("passphrase", hide_input=True, err=True)))
-        decided = review.sign_and_decide(office, submission, verdict, approver, private, grounds, seen)
+        said = review.to_sign(office, submission, verdict, approver, grounds)
+        if proof.to_sign is not None:
+            proof.to_sign.write_bytes(said)
+            line = f"ssh-keygen -Y sign -n {review.NAMESPACE} -f YOUR_KEY {proof.to_sign}"
+            say({"file": proof.to_sign, "command": line}, as_json=as_json, text=lambda: f"now: {line}")
+            return
+        if proof.key is not None:
+            evidence = sshsig.sign(sshsig.read_key(proof.key), review.NAMESPACE, said)
+        else:
+            text = proof.signature.read_text("ascii", "replace") if proof.signature else ""
+            evidence = sshsig.unarmored(text)
+        decided = review.decide(
+            office, submission, verdict, approver, "key", evidence, grounds=grounds, seen=seen
+        )
         say(asdict(decided), as_json=as_json, text=lambda: f"{submission}: {_EFFECTS[decided.effect]}")
 
 
