@@ -246,6 +246,10 @@ class KeyRing:
         info = _info("pseudonym", str(VERSION), recipient, purpose, str(epoch))
         return _derive(self._roots[_PSEUDONYM], info, 64)
 
+    def form_key(self) -> bytes:
+        """Derive the 32-byte MAC key by which the pages know their own forms again."""
+        return _derive(self._roots[_KEK], _info("form"), 32)
+
     def log_signer(self) -> Ed25519PrivateKey:
         """Return the key that signs checkpoints of the transfer log."""
         return self._log

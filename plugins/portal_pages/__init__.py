@@ -1,0 +1,1 @@
+"""The hub's pages: FastAPI and templates, no business rules. Nothing here imports Airflow."""
