@@ -117,7 +117,6 @@ def upkeep_dag(dag_id: str, schedule: str, *works: Callable[[], dict[str, Any]])
         description=", ".join(work.__name__ for work in works),
         doc_md=EXPLAINED,
         schedule=schedule,
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,

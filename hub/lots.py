@@ -44,10 +44,14 @@ class Taken:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def waiting(office: Office) -> list[str]:
-    """Name the agreements of which submissions wait for the hub (not for people, not for a later time)."""
+def waiting(office: Office, still_for: timedelta = timedelta()) -> list[str]:
+    """Name the agreements of which submissions wait for the hub (not for people, not for a later time).
+
+    With ``still_for``: only those with a submission in which nothing has changed for so long.
+    """
     with office.database.transaction() as session:
-        found = select(Submission.agreement).where(*_open()).distinct().order_by(Submission.agreement)
+        still = Submission.changed_at <= now(session) - still_for
+        found = select(Submission.agreement).where(*_open(), still).distinct().order_by(Submission.agreement)
         return list(session.scalars(found))
 
 

@@ -24,6 +24,9 @@ NOT_RELEASED = "submission.not_released"
 UNSETTLED_AFTER = timedelta(hours=1)
 """A parcel that was intended and neither sent nor stopped for so long is told to the operators."""
 
+UNNOTICED_AFTER = timedelta(minutes=3)
+"""What waits for the hub and has not changed for so long may have been overheard."""
+
 
 @dataclass(frozen=True)
 class Reconciled:
@@ -35,12 +38,12 @@ class Reconciled:
 
 
 def reconcile(office: Office, unsettled_after: timedelta = UNSETTLED_AFTER) -> Reconciled:
-    """Wake the exchanges for all that waits, clear away dead arrivals, and tell what should not be.
+    """Wake the exchanges for what waits unnoticed, clear away dead arrivals, and tell what should not be.
 
     An abandoned lease needs no repair: whoever takes the submission next takes it over.
     """
     intake.sweep(office)
-    woken = lots.waiting(office)
+    woken = lots.waiting(office, UNNOTICED_AFTER)
     for agreement in woken:
         lots.wake(office, agreement)
     with office.database.transaction() as session:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from hub.wakeups import Call
+    from collections.abc import Callable
+
+    from hub.wakeups import Call, Caller
 
 
 class WaitingWork(BaseEventTrigger):
@@ -38,9 +40,7 @@ class WaitingWork(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator["Call"]) -> AsyncIterator[TriggerEvent]:
         """Fire for the calls that are worth a run of this agreement's exchange."""
-        from hub.wakeups import Caller  # noqa: PLC0415 -- Airflow loads this file into all its processes
-
-        caller = Caller(self.agreement)
+        caller = await asyncio.to_thread(_caller, self.agreement)
         async for call in shared_stream:
             waiting = caller.worth(call, time.monotonic())
             if waiting:
@@ -52,7 +52,16 @@ class WaitingWork(BaseEventTrigger):
             yield event
 
 
-def _listener() -> Any:
+# Airflow loads this file into all its processes; only the triggerer needs what is imported here.
+
+
+def _caller(agreement: str) -> "Caller":
+    from hub.wakeups import Caller  # noqa: PLC0415
+
+    return Caller(agreement)
+
+
+def _listener() -> "Callable[[], AsyncIterator[Call]]":
     from hub.runtime import database_url  # noqa: PLC0415
     from hub.settings import Settings  # noqa: PLC0415
     from hub.wakeups import calls  # noqa: PLC0415
