@@ -5,7 +5,20 @@ import sys
 
 import typer
 
-from hub.cli import agreements, bench, consents, log, parcels, partners, reviews, staff, submissions, up
+from hub.cli import (
+    agreements,
+    bench,
+    consents,
+    demo,
+    drop,
+    log,
+    parcels,
+    partners,
+    reviews,
+    staff,
+    submissions,
+    up,
+)
 from hub.cli.answers import Json, progress, say, told
 from hub.settings import Settings
 
@@ -25,6 +38,9 @@ app.add_typer(consents.app, name="consent", help="The consent register.")
 app.add_typer(staff.app, name="staff", help="Who works with the hub, and in which role.")
 app.add_typer(reviews.app, name="review", help="What is held back, and the word of two people on it.")
 app.add_typer(log.app, name="log", help="The transfer log and its proofs.")
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("drop")(drop.drop)
 app.command("bench")(bench.bench)
 app.command(
     "airflow",

@@ -4,12 +4,53 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from hub.cli.answers import progress, told
+from hub.cli.answers import BERLIN, STDERR, Json, progress, say, told
 from hub.settings import Settings
+
+
+def up(as_json: Json = False) -> None:  # noqa: FBT002
+    """Run the whole hub in the foreground until Ctrl-C: database, drop server, Airflow with its pages."""
+    from hub.service import running  # noqa: PLC0415 -- the parts load when they are needed
+
+    settings = Settings()
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else somebody wants it to outlive its terminal
+        signal.signal(signal.SIGHUP, lambda number, _frame: sys.exit(128 + number))
+    with told(as_json=as_json), running(settings, _tell) as hub:
+        say(
+            {
+                "addresses": hub.addresses,
+                "logins_file": hub.logins_file,
+                "components": [
+                    {"name": one.name, "pid": one.pid, "log": one.log, "state": one.state}
+                    for one in hub.status()
+                ],
+            },
+            as_json=as_json,
+            text=lambda: "\n".join(
+                (
+                    "The hub is up. Ctrl-C ends it.",
+                    f"pages:  {hub.addresses['pages']}",
+                    f"logins: {hub.logins_file}  ({', '.join(hub.logins)})",
+                    f"drop:   {hub.addresses['drop']}",
+                    f"logs:   {settings.run / 'logs'}",
+                )
+            ),
+        )
+        sys.stdout.flush()
+        try:
+            while True:
+                signal.pause()
+        except KeyboardInterrupt:
+            _tell("ending; again Ctrl-C: at once")
+
+
+def _tell(line: str) -> None:
+    STDERR.print(f"{datetime.now(UTC).astimezone(BERLIN):%H:%M:%S} {line}", markup=False)
 
 
 def airflow(
@@ -17,7 +58,7 @@ def airflow(
 ) -> None:
     """Run Airflow's own program with this hub's configuration, as in: hub airflow dags list."""
     from hub.runtime import airflow_access  # noqa: PLC0415 -- the parts load when they are needed
-    from hub.service.airflow import airflow_command, airflow_environment  # noqa: PLC0415
+    from hub.service import airflow_command, airflow_environment  # noqa: PLC0415
     from hub.service.schema import prepare_airflow  # noqa: PLC0415
 
     settings = Settings()

@@ -14,6 +14,7 @@ from hub.errors import Corrupt, Refused
 from hub.runtime import AirflowAccess
 from hub.service.airflow import airflow_command, airflow_environment
 from hub.service.logins import make_logins
+from hub.service.logs import open_log
 from hub.settings import Settings
 
 PROGRAM = "apache-airflow-core"
@@ -71,7 +72,7 @@ def _log(settings: Settings) -> Path:
 
 
 def _migrate(settings: Settings, access: AirflowAccess) -> None:
-    with _log(settings).open("wb") as output:
+    with open_log(_log(settings)) as output:
         answer = subprocess.run(
             airflow_command("db", "migrate"),
             env=airflow_environment(settings, access),
