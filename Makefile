@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 STRICT := $(if $(HUB_CI),--no-missing-tools,)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup init demo test test-unit test-integration test-faults test-e2e lint format coverage lock diagram clean
+.PHONY: help setup init demo test test-unit test-integration test-faults test-e2e test-dags test-alive lint format coverage lock diagram clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +16,8 @@ setup:  ## set everything up: environment, packages, keys, database (PYTHON=... 
 init: setup  ## make keys and database under HUB_HOME, where they are missing
 	$(BIN)/hub init
 
-demo: setup  ## take two files with every typical error from drop to parcel, receipt and proved log
-	@scripts/demo.sh
+demo: setup  ## the whole hub, with partners' real drops and an account of them (EXIT=1: stop afterwards)
+	$(BIN)/hub demo $(if $(EXIT),--exit)
 
 test: setup lint  ## run all tests with coverage, and lint
 	$(PYTEST) $(STRICT) --cov --cov-report=term:skip-covered --cov-fail-under=85
@@ -33,6 +33,12 @@ test-faults: setup  ## kill the hub at every point at which it writes
 
 test-e2e: setup  ## run the whole way through the command line
 	$(PYTEST) $(STRICT) tests/e2e
+
+test-dags: setup  ## run the tests of Airflow's side
+	$(PYTEST) $(STRICT) tests/dags
+
+test-alive: setup  ## run the tests of the whole hub (KILLS=5: kill each part so often; FILES=500: drop so many)
+	$(if $(KILLS),HUB_TEST_KILLS=$(KILLS)) $(if $(FILES),HUB_TEST_FILES=$(FILES)) $(PYTEST) $(STRICT) tests/alive
 
 lint: setup  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
