@@ -39,6 +39,7 @@ def desk(hub: Hub) -> dict[str, str]:
     e3 = sample(agreement("E3"), 5, 1)
     assert hub.bring_consents(e3).status == 0
     done = hub.submit(made)
+    assert hub.run("staff", "add", "leaver", "--role", "steward").status == 0
     (hub.desk / "empty.csv").write_bytes(b"")
     return {
         "file": str(hub.written(made, "Liste")),
@@ -73,6 +74,11 @@ DONE = {
     "hub consent import": "{consents} --collector " + COLLECTOR,
     "hub consent show": "--collector " + COLLECTOR + " --number {number}",
     "hub consent withdraw": "--collector " + COLLECTOR + " --number {number}",
+    "hub staff add": "auditor --role auditor",
+    "hub staff list": "",
+    "hub staff suspend": "leaver",
+    "hub review list": "",
+    "hub review show": "{submission}",
     "hub log verify": "",
 }
 FAILED = {
@@ -87,6 +93,11 @@ FAILED = {
     "hub partner add": ("jobcenter-peine --public-key {readme}", "partner.key"),
     "hub consent import": ("{file} --collector " + COLLECTOR, "consent.file"),
     "hub consent withdraw": ("--collector " + COLLECTOR + " --number nobody", "person.unknown"),
+    "hub staff add": ("Steward --role steward", "staff.name"),
+    "hub staff suspend": ("nobody", "staff.unknown"),
+    "hub review show": ("S-20250101-AAAAAAAAAA", "submission.unknown"),
+    "hub review approve": ("{submission} --as leaver --key {key}", "review.not_waiting"),
+    "hub review reject": ("{submission} --as leaver --key {key}", "review.not_waiting"),
     "hub log verify": ("--receipt {readme}", "receipt.malformed"),
 }
 WRONG = {
@@ -107,6 +118,13 @@ WRONG = {
     "hub consent import": "",
     "hub consent show": "--collector " + COLLECTOR,
     "hub consent withdraw": "--number 1",
+    "hub staff add": "steward",
+    "hub staff list": "surplus",
+    "hub staff suspend": "",
+    "hub review list": "surplus",
+    "hub review show": "",
+    "hub review approve": "S-1 --as weber",
+    "hub review reject": "S-1 --as weber --key {key} --to-sign {out}",
     "hub log verify": "--receipt /no/such/file",
 }
 
