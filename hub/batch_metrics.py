@@ -1,11 +1,11 @@
 """The figures of a batch, counted part by part, for its expectations; none of them tells a person's value."""
 
 import math
+import secrets
 
 import polars as pl
 
 from hub.expectations import metric_key
-from hub.keys_seen import TextsSeen
 from schemas.agreement import Agreement
 
 
@@ -16,13 +16,17 @@ class Metrics:
     ``empty_share`` of a column is its missing values among the readable rows, good or not (in good rows a
     required field is never empty); ``distinct_share`` is different values of all filled ones, and ``mean``
     their mean, both over good rows. A share or mean of nothing is NaN.
+
+    Different values are told apart by 64 bits of a hash with a secret seed: of a million, two fall together
+    once in 30 million files, and the share is then wrong by a millionth.
     """
 
     def __init__(self, agreement: Agreement) -> None:
         wanted = {(item.metric, item.column) for item in agreement.expectations}
         self._empty = {column: 0 for metric, column in wanted if metric == "empty_share" and column}
         self._filled = {column: 0 for metric, column in wanted if metric == "distinct_share" and column}
-        self._distinct = {column: TextsSeen() for column in self._filled}
+        self._hashes: dict[str, list[pl.Series]] = {column: [] for column in self._filled}
+        self._seed = secrets.randbits(64)
         self._sums = {column: (0.0, 0) for metric, column in wanted if metric == "mean" and column}
         self._readable = self._refused = 0
 
@@ -32,10 +36,10 @@ class Metrics:
         self._refused += refused
         for column in self._empty:
             self._empty[column] += int((readable[column] == "").sum())
-        for column, seen in self._distinct.items():
-            filled = good.select(column).filter(pl.col(column) != "")
-            self._filled[column] += filled.height
-            seen.add(filled)
+        for column, hashes in self._hashes.items():
+            filled = good[column].filter(good[column] != "")
+            self._filled[column] += len(filled)
+            hashes.append(filled.hash(self._seed))
         for column, (total, count) in self._sums.items():
             numbers = good[column].cast(pl.Float64, strict=False).drop_nulls()
             self._sums[column] = (total + float(numbers.sum()), count + len(numbers))
@@ -45,8 +49,9 @@ class Metrics:
         figures = {"rows": float(rows), "refused_share": _share(self._refused, rows)}
         for column, empty in self._empty.items():
             figures[metric_key("empty_share", column)] = _share(empty, self._readable)
-        for column, seen in self._distinct.items():
-            figures[metric_key("distinct_share", column)] = _share(len(seen), self._filled[column])
+        for column, hashes in self._hashes.items():
+            different = pl.concat(hashes).n_unique() if hashes else 0
+            figures[metric_key("distinct_share", column)] = _share(different, self._filled[column])
         for column, (total, count) in self._sums.items():
             figures[metric_key("mean", column)] = _share(total, count)
         return figures

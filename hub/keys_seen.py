@@ -15,6 +15,7 @@ from hub.aes_columns import cmac_texts, row_texts
 
 Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
 _MERGE: Final = 2  # a run is merged into the one before unless that is at least this many times larger
 
@@ -36,19 +37,27 @@ class TextsSeen:
     def add(self, rows: pl.DataFrame) -> Bools:
         """Take in rows of String columns; True (n,) for each that was neither here nor earlier among them."""
         macs = cmac_texts(self._key, row_texts(rows)).view(np.uint64).reshape(-1, 2)
-        columns = pl.DataFrame({"high": macs[:, 0], "low": macs[:, 1]})
-        fresh = columns.select(pl.struct("high", "low").is_first_distinct()).to_series().to_numpy().copy()
+        # Looked up in order, one search begins where the last one ended; at random, each misses every cache.
+        order = np.argsort(macs[:, 0])
+        ordered = macs[order]
+        new = _first_among(ordered, order)
         for run in self._runs:
-            fresh &= ~_contains(run, macs)
-        self._keep(macs[fresh].T)
+            new &= ~_contains(run, ordered)
+        self._keep(ordered[new].T)
+        fresh = np.empty(len(macs), dtype=np.bool_)
+        fresh[order] = new
         return fresh
 
     def _keep(self, words: Words) -> None:
         if not words.shape[1]:
             return
+        if not self._runs or self._runs[-1].shape[1] >= _MERGE * words.shape[1]:
+            self._runs.append(np.ascontiguousarray(words))
+            return
         while self._runs and self._runs[-1].shape[1] < _MERGE * words.shape[1]:
             words = np.concatenate([self._runs.pop(), words], axis=1)
-        self._runs.append(words[:, np.argsort(words[0])])
+        # What is merged is in order already, and a stable sort goes through such runs once.
+        self._runs.append(words[:, np.argsort(words[0], kind="stable")])
 
 
 class KeysSeen:
@@ -60,6 +69,15 @@ class KeysSeen:
     def of(self, rule: int) -> TextsSeen:
         """Give the keys seen under one rule."""
         return self._rules.setdefault(rule, TextsSeen())
+
+
+def _first_among(ordered: Words, places: Places) -> Bools:
+    """Tell which MACs (n, 2), ordered by their first word, stand at the lowest place of all equal ones."""
+    if not (ordered[1:, 0] == ordered[:-1, 0]).any():
+        return np.ones(len(ordered), dtype=np.bool_)
+    frame = pl.DataFrame({"high": ordered[:, 0], "low": ordered[:, 1], "place": places})
+    lowest = frame.select(pl.col("place") == pl.col("place").min().over("high", "low"))
+    return lowest.to_series().to_numpy().copy()
 
 
 def _contains(run: Words, macs: Words) -> Bools:

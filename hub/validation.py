@@ -14,6 +14,7 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, ValidationError
 
+from hub.by_value import by_value
 from hub.keys_seen import KeysSeen
 from schemas.agreement import Agreement, Field
 from schemas.checks import CHECKS, row_model
@@ -50,21 +51,33 @@ def validate_part(frame: pl.DataFrame, agreement: Agreement, today: date, seen: 
         today: the day that the rules call ``today``.
         seen: the keys of the file's earlier parts; the good rows' keys are added.
     """
-    good = frame.select(_screen(agreement)).to_series()
-    suspects = frame.filter(~good)
-    explained = _explain(suspects, agreement)
-    doubtful = suspects.join(explained, on="place", how="anti", maintain_order="left")
-    unexplained, broken = _hold_rules(_canonical(doubtful, agreement), agreement, today)
-    rows, refused = _hold_rules(_canonical(frame.filter(good), agreement), agreement, today)
+    good, rows = _judge_values(frame, agreement)
+    rows, refused = _hold_rules(rows, agreement, today)
     rows, repeated = _first_of_keys(rows, agreement, seen)
-    disagreed = _findings(unexplained, None, DISAGREEMENT, QUARANTINED)
-    findings = pl.concat([explained, broken, disagreed, refused, repeated])
+    findings = pl.concat([*_word_on(frame.filter(~good), agreement, today), refused, repeated])
     return Validated(frame=rows, findings=findings.sort("place", maintain_order=True))
 
 
-def _screen(agreement: Agreement) -> pl.Expr:
-    """Say of each row whether it is certainly good, field by field."""
-    return pl.all_horizontal(_field_screen(field) for field in agreement.fields).alias("good")
+def _judge_values(frame: pl.DataFrame, agreement: Agreement) -> tuple[pl.Series, pl.DataFrame]:
+    """Say of each row whether it is certainly good, and write the good ones in canonical text."""
+    good = pl.repeat(value=True, n=frame.height, dtype=pl.Boolean, eager=True)
+    columns = [frame["place"]]
+    for field in agreement.fields:
+        passes, texts = by_value(frame[field.name], _field_screen(field), _canonical_field(field))
+        good &= passes
+        columns.append(texts.alias(field.name))
+    return good, pl.DataFrame(columns).filter(good)
+
+
+def _word_on(suspects: pl.DataFrame, agreement: Agreement, today: date) -> list[pl.DataFrame]:
+    """Say what is wrong with the rows that the screen has stopped."""
+    if suspects.is_empty():
+        return []
+    explained = _explain(suspects, agreement)
+    doubtful = suspects.join(explained, on="place", how="anti", maintain_order="left")
+    canonical = doubtful.select("place", *(_canonical_field(field) for field in agreement.fields))
+    unexplained, broken = _hold_rules(canonical, agreement, today)
+    return [explained, broken, _findings(unexplained, None, DISAGREEMENT, QUARANTINED)]
 
 
 def _field_screen(field: Field) -> pl.Expr:
@@ -77,11 +90,6 @@ def _field_screen(field: Field) -> pl.Expr:
 
 def _missing(column: pl.Expr) -> pl.Expr:
     return column.is_null() | (column == "")
-
-
-def _canonical(frame: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:
-    """Write the fields of good rows in their canonical text, "" where one is missing."""
-    return frame.select("place", *(_canonical_field(field) for field in agreement.fields))
 
 
 def _canonical_field(field: Field) -> pl.Expr:
@@ -103,6 +111,8 @@ def _explain(suspects: pl.DataFrame, agreement: Agreement) -> pl.DataFrame:
             "place", text=pl.col(field.name).fill_null("")
         )
         texts = stopped["text"].unique()
+        if stopped.is_empty():
+            continue
         codes = pl.Series(
             list(_ask(row_model(_Column(agreement.id, (field,))), field.name, texts)), dtype=pl.String
         )
