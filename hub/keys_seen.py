@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from hub.aes_columns import cmac_texts, row_texts
+from hub.lookup import ABSENT, search
 
 Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
@@ -37,12 +38,11 @@ class TextsSeen:
     def add(self, rows: pl.DataFrame) -> Bools:
         """Take in rows of String columns; True (n,) for each that was neither here nor earlier among them."""
         macs = cmac_texts(self._key, row_texts(rows)).view(np.uint64).reshape(-1, 2)
-        # Looked up in order, one search begins where the last one ended; at random, each misses every cache.
         order = np.argsort(macs[:, 0])
         ordered = macs[order]
         new = _first_among(ordered, order)
         for run in self._runs:
-            new &= ~_contains(run, ordered)
+            new &= search(run[0], run[1], ordered) == ABSENT
         self._keep(ordered[new].T)
         fresh = np.empty(len(macs), dtype=np.bool_)
         fresh[order] = new
@@ -78,17 +78,3 @@ def _first_among(ordered: Words, places: Places) -> Bools:
     frame = pl.DataFrame({"high": ordered[:, 0], "low": ordered[:, 1], "place": places})
     lowest = frame.select(pl.col("place") == pl.col("place").min().over("high", "low"))
     return lowest.to_series().to_numpy().copy()
-
-
-def _contains(run: Words, macs: Words) -> Bools:
-    """Look up MACs (n, 2) in a sorted run; equal first words are walked through, however rare they are."""
-    place = np.searchsorted(run[0], macs[:, 0])
-    found = np.zeros(len(macs), dtype=np.bool_)
-    while True:
-        inside = place < run.shape[1]
-        at = np.where(inside, place, 0)
-        same = inside & (run[0, at] == macs[:, 0])
-        found |= same & (run[1, at] == macs[:, 1])
-        if not (same & ~found).any():
-            return found
-        place = place + 1

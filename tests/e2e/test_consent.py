@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from connectors.outbox import Outbox
 from hub import (
     authorisation,
+    consent,
     consent_register,
     delivered,
     exchange,
@@ -114,6 +116,28 @@ def test_a_row_without_valid_consent_never_leaves(hub: Hub, lack: Any) -> None:
     assert (answer.json["rows"]["delivered"], answer.json["rows"]["withheld"]) == (11, 1)
     ((row, *_),) = made.plan.iter_rows()
     assert people_in(hub, answer, made) == set(made.frame["Teilnehmernummer"]) - {number(made, row)}
+
+
+def test_asking_for_persons_and_reading_all_of_them_say_the_same(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sample(E3, 60, 109, errors=[lack.name for lack in LACKS])
+    hub.bring_consents(made)
+    hub.withdraw(number(made, 1))
+    assert E3.person is not None
+    found = []
+    with open_office(hub.settings) as office, office.database.transaction() as session:
+        # Twice, in another order: a person may stand in several rows.
+        numbers = pl.concat([made.frame["Teilnehmernummer"], made.frame["Teilnehmernummer"].reverse()])
+        macs = persons.number_macs(office.ring, E3.person.space, numbers)
+        for most in (0, 1 << 40):
+            monkeypatch.setattr(persons, "_BYTES_EACH", most)
+            monkeypatch.setattr(consent, "_BYTES_EACH", most)
+            ids, known = persons.find(raw(session), E3.person.space, macs)
+            verdicts = consent.decide(raw(session), E3, ids, datetime.now(UTC))
+            found.append((ids.tolist(), known.tolist(), verdicts.tolist()))
+    assert found[0] == found[1]
+    assert set(found[0][2]) == set(range(len(consent.CODES)))
 
 
 def test_a_file_of_which_nobody_has_consented_sends_nothing_at_all(hub: Hub) -> None:
