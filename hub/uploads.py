@@ -232,6 +232,10 @@ class Uploads:
                     path.unlink()
         for upload in sorted(found, key=lambda one: one.began):
             self._add(upload)
+            if upload.stage is Stage.UNFINISHED and self._blocks(upload).exists():
+                self.resume(upload, 0).close()  # the card does not know how far it got
+            elif upload.stage is Stage.UNFINISHED:
+                self.discard(upload)
         for path in self._folder.glob("*.blocks"):
             if not self._card(path.stem).exists():
                 path.unlink()

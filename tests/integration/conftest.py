@@ -16,6 +16,7 @@ from sqlalchemy import URL
 from hub.database.embedded import EmbeddedPostgres
 from hub.database.provision import provision, role_urls
 from hub.database.session import Database, address
+from tests.integration import drop_bed
 
 TEMPLATE = "hub_template"
 
@@ -89,6 +90,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[drop_bed.Bed]:
+    """A hub with its drop running."""
+    with drop_bed.made(tmp_path_factory.mktemp("drop")) as found:
+        yield found
 
 
 def superuser(server: URL, database: str = "postgres") -> psycopg.Connection:
