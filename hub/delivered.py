@@ -56,22 +56,41 @@ def load(office: Office, agreement: Agreement) -> Register:
     """Read the register of an agreement."""
     with office.database.transaction() as session:
         newest = position(session, agreement.id)
-        rows = session.scalars(
-            select(DeliveredRows)
-            .where(DeliveredRows.agreement == agreement.id, DeliveredRows.position <= newest)
-            .order_by(DeliveredRows.position)
-        ).all()
-        files = [(row.parcel, row.rows, row.wrapped_key) for row in rows]
-    macs = np.empty((sum(count for _, count, _ in files), 32), dtype=np.uint8)
+        frame = words(_macs(office, session, agreement, 0, newest))
+    return Register(newest, frame.unique(_compared(agreement), keep="last", maintain_order=True))
+
+
+def overtaken(office: Office, session: Session, agreement: Agreement, since: int, rows: pl.DataFrame) -> bool:
+    """Tell whether what was delivered after a position bears on these rows (k0, k1, c0, c1): decide anew.
+
+    Deliveries of other rows do not; of an event only the same content does, of a snapshot the same key.
+    """
+    others = words(_macs(office, session, agreement, since, position(session, agreement.id)))
+    return not rows.join(others, on=_compared(agreement), how="semi").is_empty()
+
+
+def _compared(agreement: Agreement) -> list[str]:
+    return ["k0", "k1", "c0", "c1"] if agreement.delivery.mode == "event" else ["k0", "k1"]
+
+
+def _macs(office: Office, session: Session, agreement: Agreement, after: int, up_to: int) -> Macs:
+    rows = session.scalars(
+        select(DeliveredRows)
+        .where(
+            DeliveredRows.agreement == agreement.id,
+            DeliveredRows.position > after,
+            DeliveredRows.position <= up_to,
+        )
+        .order_by(DeliveredRows.position)
+    ).all()
+    macs = np.empty((sum(row.rows for row in rows), 32), dtype=np.uint8)
     filled = 0
-    for parcel, count, wrapped in files:
-        key = office.ring.unwrap(wrapped, f"delivered/{parcel}")
-        data = staging.read_bytes(_file(office, parcel, wrapped), key)
-        macs[filled : filled + count] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 32)
-        filled += count
-    frame = words(macs)
-    by = ["k0", "k1", "c0", "c1"] if agreement.delivery.mode == "event" else ["k0", "k1"]
-    return Register(newest, frame.unique(by, keep="last", maintain_order=True))
+    for row in rows:
+        key = office.ring.unwrap(row.wrapped_key, f"delivered/{row.parcel}")
+        data = staging.read_bytes(_file(office, row.parcel, row.wrapped_key), key)
+        macs[filled : filled + row.rows] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 32)
+        filled += row.rows
+    return macs
 
 
 def known(register: Register, macs: Macs) -> NDArray[np.bool_]:

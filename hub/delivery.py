@@ -212,12 +212,16 @@ def _delivered_macs(case: Case, decided: Result) -> delivered.Macs:
 def _outdated(session: Session, case: Case, decided: Result) -> bool:
     """Tell whether the ground of the decision has gone.
 
-    A consent of a cleared person changed or ran out, another delivery of the agreement went out, or the
-    agreement itself is no longer in force.
+    A consent of a cleared person changed or ran out, another delivery of the agreement bore on these rows, or
+    the agreement itself is no longer in force.
     """
     if not registry.still_active(session, case.agreement):
         return True
-    if delivered.position(session, case.agreement.id) != decided.facts["register"]:
+    since = decided.facts["register"]
+    if delivered.position(session, case.agreement.id) != since and any(
+        delivered.overtaken(case.office, session, case.agreement, since, macs)
+        for macs in case.parts(decided, "macs")
+    ):
         return True
     clearance = session.scalars(
         select(Clearance)
