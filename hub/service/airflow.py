@@ -68,8 +68,9 @@ def slots() -> int:
     return max(LEAST_SLOTS, min(2 * (os.cpu_count() or 1), MOST_SLOTS))
 
 
-# After everything was killed at once, work goes on within a minute instead of five. Less than 30 s would not do:
-# on two busy cores a living scheduler is silent for 10 s at times, takes itself for dead, and ends its own tasks.
+# After a kill that nobody tells of, work goes on within a minute instead of five. Less than 30 s would not
+# do: on two busy cores a living scheduler is silent for 10 s at times, takes itself for dead and ends its tasks.
+# `hub up` tells of the dead (hub.service.schema.end_job), so that nothing has to wait for these.
 SCHEDULER = {
     "scheduler_health_check_threshold": "30",
     "orphaned_tasks_check_interval": "5",

@@ -25,12 +25,17 @@ def _always(_since: datetime) -> bool:
     return True
 
 
+def _nothing() -> None:
+    """Begin without further ado."""
+
+
 @dataclass(frozen=True)
 class Component:
     """A program to keep running.
 
-    ``is_ready`` is asked, with the moment of its start (UTC), until it says yes. ``grace``: the seconds
-    between being asked to end and being killed; ``stage`` orders the ends, lowest first.
+    ``before`` is done before each start; ``is_ready`` is asked, with the moment of the start (UTC), until it
+    says yes. ``grace``: the seconds between being asked to end and being killed; ``stage`` orders the ends,
+    lowest first.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Component:
     environment: Mapping[str, str] = field(repr=False)
     folder: Path
     is_ready: Callable[[datetime], bool] = _always
+    before: Callable[[], None] = _nothing
     grace: float = 10
     stage: int = 0
 
@@ -132,6 +138,7 @@ class Program:
         )
 
     def _start(self) -> None:
+        self._component.before()
         self._since, self._began = datetime.now(UTC), time.monotonic()
         self._state, self._starts = "starting", self._starts + 1
         with open_log(self._log) as output:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from hub.database import postmaster
 from hub.errors import HubError
@@ -10,6 +11,7 @@ from hub.runtime import AirflowAccess, airflow_access
 from hub.service.airflow import PROJECT, airflow_command, airflow_environment
 from hub.service.component import FIRST_PAUSE, LONGEST_PAUSE, Component, State, Status
 from hub.service.health import AirflowHealth, answers_at
+from hub.service.schema import end_job
 from hub.settings import Settings
 
 LOOK = 1.0  # seconds between two looks at the database
@@ -40,13 +42,16 @@ def hub_components(settings: Settings, access: AirflowAccess) -> Sequence[Compon
             answers_at(settings.drop_host, settings.drop_port, b"SSH-2.0"),
             stage=FIRST,
         ),
-        Component("api-server", airflow_command("api-server"), airflow, folder, health.is_open, 5, LAST),
+        Component(
+            "api-server", airflow_command("api-server"), airflow, folder, health.is_open, grace=5, stage=LAST
+        ),
         Component(
             "scheduler",
             airflow_command("scheduler", "--skip-serve-logs"),
             airflow,
             folder,
             health.beats("scheduler"),
+            partial(end_job, access, "SchedulerJob"),
             grace=25,
             stage=SECOND,
         ),
@@ -56,6 +61,7 @@ def hub_components(settings: Settings, access: AirflowAccess) -> Sequence[Compon
             airflow,
             folder,
             health.beats("dag_processor"),
+            partial(end_job, access, "DagProcessorJob"),
             stage=LAST,
         ),
         Component(
@@ -64,6 +70,7 @@ def hub_components(settings: Settings, access: AirflowAccess) -> Sequence[Compon
             airflow,
             folder,
             health.beats("triggerer"),
+            partial(end_job, access, "TriggererJob"),
             stage=LAST,
         ),
     )

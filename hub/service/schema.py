@@ -1,8 +1,10 @@
-"""Airflow's own tables, brought to the shape that the installed release wants; once per release."""
+"""Airflow's own tables: brought to the shape that the installed release wants, and told who is dead."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,6 +47,22 @@ def prepare_airflow(settings: Settings, access: AirflowAccess, tell: Callable[[s
             )
         staging.replace(mark, json.dumps({"airflow": version(PROGRAM), "revision": revision}).encode())
     return logins
+
+
+def end_job(access: AirflowAccess, kind: str) -> None:
+    """Write down that this machine's last scheduler or triggerer is dead; its successor goes on at once.
+
+    Airflow itself would wait until the dead one has been silent for a while; where this fails, it does.
+    """
+    statement = """
+        UPDATE job SET state = 'failed', end_date = clock_timestamp()
+        WHERE state = 'running' AND job_type = %s AND hostname = %s
+    """
+    with (
+        suppress(psycopg.Error),
+        psycopg.connect(address(access.database), connect_timeout=CONNECT_SECONDS) as connection,
+    ):
+        connection.execute(statement, [kind, socket.gethostname()])
 
 
 def _is_present(access: AirflowAccess, mark: Path) -> bool:
