@@ -68,11 +68,17 @@ def open_office(settings: Settings) -> Iterator[Office]:
 
 
 def initialise(settings: Settings) -> Initialised:
-    """Make keys, database and folders, and put the agreements in force that say so; again changes nothing."""
+    """Make keys, database and folders, and put the agreements in force that say so; again changes nothing.
+
+    Whatever runs afterwards may hold the key folder read-only.
+    """
+    from connectors.drop.hostkey import host_key  # noqa: PLC0415 -- half a second, for this alone
+
     for folder in (settings.root, settings.data, settings.run, settings.public):
         staging.make_folder(folder)
     create_keys(settings.key_folder)
     ring = KeyRing(settings.key_folder)
+    host_key(settings.key_folder)
     _publish_keys(settings, ring)
     agreements = registry.read_agreements([settings.agreements or registry.SHIPPED])
     with _server(settings, ring) as server:
