@@ -69,8 +69,8 @@ def slots() -> int:
 
 
 # After a kill that nobody tells of, work goes on within a minute instead of five. Less than 30 s would not
-# do: on two busy cores a living scheduler is silent for 10 s at times, takes itself for dead and ends its tasks.
-# `hub up` tells of the dead (hub.service.schema.end_job), so that nothing has to wait for these.
+# do: on two busy cores a living scheduler is silent for 10 s at times, takes itself for dead and ends its
+# tasks. `hub up` tells of the dead (hub.service.schema.end_job), so that nothing has to wait for these.
 SCHEDULER = {
     "scheduler_health_check_threshold": "30",
     "orphaned_tasks_check_interval": "5",
