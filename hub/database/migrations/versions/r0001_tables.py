@@ -228,42 +228,6 @@ CREATE TABLE hub.receipt (
 );
 """
 
-# Who works with the hub, and what two of them decide together.
-DECISIONS = """
-CREATE TABLE hub.staff (
-    name text PRIMARY KEY,
-    alias text NOT NULL,
-    role text NOT NULL,
-    public_key text,
-    fingerprint text,
-    active boolean NOT NULL DEFAULT true,
-    since timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT staff_role CHECK (role IN ('steward', 'auditor', 'data_protection_officer', 'administrator')),
-    CONSTRAINT key_and_fingerprint CHECK ((public_key IS NULL) = (fingerprint IS NULL))
-);
-CREATE UNIQUE INDEX one_alias_each ON hub.staff (alias);
-CREATE UNIQUE INDEX one_key_one_person ON hub.staff (fingerprint);
-CREATE TABLE hub.review_decision (
-    submission text REFERENCES hub.submission (id),
-    round smallint,
-    approver text REFERENCES hub.staff (name),
-    role text NOT NULL,
-    verdict text NOT NULL,
-    grounds text NOT NULL,
-    held_for text NOT NULL,
-    matter text NOT NULL,
-    method text NOT NULL,
-    fingerprint text NOT NULL,
-    evidence text NOT NULL,
-    log_index bigint NOT NULL,
-    at timestamptz NOT NULL,
-    PRIMARY KEY (submission, round, approver),
-    CONSTRAINT review_verdict CHECK (verdict IN ('approve', 'reject')),
-    CONSTRAINT review_method CHECK (method IN ('key', 'login'))
-);
-CREATE UNIQUE INDEX one_word_a_key ON hub.review_decision (submission, round, fingerprint);
-"""
-
 LEDGER = """
 CREATE TABLE ledger.entry (
     index bigint PRIMARY KEY,
@@ -293,7 +257,7 @@ def upgrade() -> None:
     """Make the tables and write the state machine's rules."""
     op.execute("CREATE SCHEMA IF NOT EXISTS hub")
     op.execute("CREATE SCHEMA ledger")
-    for part in (PARTIES, PERSONS, SUBMISSIONS, DELIVERIES, DECISIONS, LEDGER):
+    for part in (PARTIES, PERSONS, SUBMISSIONS, DELIVERIES, LEDGER):
         op.execute(part)
     rules = ", ".join(f"('{source}', '{target}', '{by}')" for source, target, by in STATE_RULES)
     op.execute(f"INSERT INTO hub.state_rule (source, target, made_by) VALUES {rules}")  # noqa: S608 -- constants
@@ -303,17 +267,7 @@ def downgrade() -> None:
     """Drop everything but Alembic's own table."""
     op.execute("DROP SCHEMA ledger CASCADE")
     for table in (
-        *(
-            "review_decision",
-            "staff",
-            "receipt",
-            "delivered_rows",
-            "parcel",
-            "clearance",
-            "payload_key",
-            "step_result",
-            "reason_count",
-        ),
+        *("receipt", "delivered_rows", "parcel", "clearance", "payload_key", "step_result", "reason_count"),
         *("submission_history", "submission", "state_rule", "consent", "consent_scope", "person_number"),
         *("person", "agreement", "partner_key", "partner"),
     ):

@@ -27,14 +27,12 @@ WRITTEN_ONCE = {
     "hub.submission_history": "history_stands",
     "hub.clearance": "clearance_is_frozen",
     "hub.receipt": "receipt_stands",
-    "hub.review_decision": "review_stands",
 }
 # May change in part, as further triggers and grants say, but never vanish.
 NEVER_DELETED = {
     "hub.agreement": "agreement_stands",
     "hub.submission": "submission_stands",
     "hub.consent": "consent_stands",
-    "hub.staff": "staff_stands",
 }
 
 # A trigger per table that compares old and new row, told as a condition on OLD and NEW.
@@ -48,13 +46,6 @@ FROZEN = {
     "hub.consent": (
         "withdrawal_stands",
         "OLD.withdrawn_at IS NOT NULL AND NEW.withdrawn_at IS DISTINCT FROM OLD.withdrawn_at",
-    ),
-    "hub.staff": (
-        "staff_is_frozen",
-        """(NEW.name, NEW.alias, NEW.role, NEW.since) IS DISTINCT FROM
-           (OLD.name, OLD.alias, OLD.role, OLD.since) OR (NEW.active AND NOT OLD.active) OR
-           (OLD.public_key IS NOT NULL AND (NEW.public_key, NEW.fingerprint) IS DISTINCT FROM
-           (OLD.public_key, OLD.fingerprint))""",
     ),
     "hub.parcel": (
         "parcel_is_frozen",
