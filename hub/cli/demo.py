@@ -78,7 +78,8 @@ def _answer(outcome: "Outcome") -> dict[str, Any]:
 
 
 def _table(outcome: "Outcome") -> Table:
-    drawn = Table("exchange", "file", *HEADINGS, "reasons", "log", box=None, pad_edge=False)
+    drawn = Table("exchange", "file", *HEADINGS, "log", box=None, pad_edge=False, header_style="bold")
+    drawn.add_column("reasons", max_width=60, overflow="fold")
     for line in outcome.lines:
         rows, reasons = line.answer.get("rows", {}), line.answer.get("reasons", {})
         drawn.add_row(

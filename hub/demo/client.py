@@ -64,6 +64,6 @@ class Client:
         return [Path(line.strip()).name for line in self.do("ls -1 receipts").splitlines()[1:]]
 
     def fetch(self, remote: str, folder: Path) -> None:
-        """Fetch everything that a pattern names."""
+        """Fetch everything that a pattern without blanks names."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.do(f'get "{remote}" "{folder}/"')
+        self.do(f'get {remote} "{folder}/"')  # in quotes it would be no pattern
