@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
-from hub import dual_control, exchange, intake, review, sshsig
+from hub import dual_control, exchange, intake, lots, review, sshsig
 from hub.errors import Corrupt, HubError, Refused
 from hub.runtime import open_office
 from schemas.samples import sample
@@ -428,7 +428,11 @@ def test_two_logins_release_and_one_login_under_two_names_does_not(
             review.decide(office, held, "approve", "weber", "login", "session-2")
         with refused("review.same_person"):
             review.sign_and_decide(office, held, "approve", "weber", people["weber"])
-        second = review.decide(office, held, "approve", "dpo", "login", "session-2")
+        with hub.superuser() as ear:
+            ear.execute(f"LISTEN {lots.CHANNEL}")
+            second = review.decide(office, held, "approve", "dpo", "login", "session-2")
+            assert [call.payload for call in ear.notifies(timeout=10, stop_after=1)] == ["E2"]
+        assert held in lots.claim(office, "E2").submissions
         assert (first.effect, second.effect) == ("awaiting_second", "released")
         assert exchange.carry(office, held) == "acknowledged"
     assert len(sent(hub, held)) == 1
