@@ -207,8 +207,10 @@ class Blocks:
             del self._held[number]
             self._dirty.discard(number)
         self._sealed = {one for one in self._sealed if one * BLOCK < size}
+        slots = -(-size // BLOCK) * SLOT
         with disk_errors(self._path):
-            os.ftruncate(self._handle, min(-(-size // BLOCK) * SLOT, os.fstat(self._handle).st_size))
+            if os.fstat(self._handle).st_size > slots:  # else nothing is touched: its age counts
+                os.ftruncate(self._handle, slots)
 
 
 def _opened(cipher: AESGCM, upload: str, number: int, slot: bytes) -> tuple[bytes, int] | None:

@@ -64,7 +64,8 @@ class Uploads:
         self._all: dict[str, Upload] = {}
         self._of: dict[tuple[str, str], dict[str, Upload]] = {}  # (partner, agreement) -> by id, oldest first
         self._claimed: set[str] = set()
-        staging.make_folder(self._folder)
+        if not self._folder.is_dir():
+            staging.make_folder(self._folder)
         self.unreadable = self._load()
 
     def begin(self, partner: str, agreement: str, name: str, limit: int) -> tuple[Upload, Blocks]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.faults.tracer import Mode, Tracer
 
 PRELOAD = [
+    "connectors.drop.server",
     "great_expectations",
     "pandas",
     "polars",

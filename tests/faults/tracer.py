@@ -20,7 +20,20 @@ import psycopg
 
 Mode = Literal["trace", "before", "after", "failed", "paused"]
 
-FILE_CALLS = ("open", "write", "fsync", "replace", "rename", "mkdir", "rmdir", "unlink", "remove", "link")
+FILE_CALLS = (
+    "open",
+    "write",
+    "pwrite",
+    "ftruncate",
+    "fsync",
+    "replace",
+    "rename",
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "remove",
+    "link",
+)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 AUDITED = {
     "os.rename",
