@@ -12,18 +12,20 @@ from unittest.mock import patch
 import asyncssh
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from connectors.drop import arriving, session
 from connectors.drop.access import FRESH
-from hub import arrivals, case, exchange, intake, staging
+from hub import arrivals, case, exchange, intake, registry, staging
 from hub.database.embedded import EmbeddedPostgres
 from hub.database.models import Submission
 from hub.database.session import address
 from hub.errors import Transient
+from hub.ledger import verify
 from hub.office import Office
 from hub.states import State
 from hub.uploads import Stage, Upload, Uploads
+from schemas.agreement import Agreement
 from tests.e2e.search import Search
 from tests.integration.drop_bed import SENDER, Bed
 
@@ -391,3 +393,39 @@ def test_nothing_plain_rests_on_the_disk_or_in_the_log(bed: Bed, caplog: pytest.
     assert any("action=cut" in line for line in lines)
     assert not search.within("", "\n".join(lines).encode())
     assert json.dumps(lines).count(SENDER) >= 2
+
+
+def test_twenty_partners_at_once_lose_nothing(bed: Bed) -> None:
+    partners = [f"amt-{at}" for at in range(20)]
+    with bed.office.database.transaction() as work:
+        e3 = registry.active(work, "E3").model_dump(mode="json")
+        for at, partner in enumerate(partners):
+            body = {**e3, "id": f"T{at}", "sender": {"id": partner, "name": partner}}
+            registry.file_agreement(work, Agreement.model_validate_json(json.dumps(body)))
+    for partner in partners:
+        bed.key_of(partner)
+    files = {(at, n): secrets.token_bytes(2000) for at in range(20) for n in range(5)}
+
+    async def send(at: int) -> None:
+        async with bed.line(partners[at]) as line, line.start_sftp_client() as client:
+            for n in range(5):
+                async with client.open(f"inbox/T{at}/{n}.csv", "wb") as file:
+                    await file.write(files[at, n])
+
+    async def all_of_them() -> None:
+        await asyncio.sleep(FRESH)  # the agreements are seen
+        await asyncio.gather(*(send(at) for at in range(20)))
+
+    asyncio.run(all_of_them())
+    with bed.office.database.transaction() as work:
+        rows = work.execute(select(Submission.agreement, Submission.sha256)).all()
+    found = {(row.agreement, row.sha256) for row in rows if row.agreement.startswith("T")}
+    assert found == {(f"T{at}", digest(content)) for (at, _), content in files.items()}
+    with bed.office.database.audit() as work:
+        told = verify.verify_database(
+            work.connection(),
+            log_key=bed.office.ring.log_public(),
+            receipt_key=bed.office.ring.receipt_public(),
+            origin=bed.office.settings.origin,
+        )
+    assert told.ok, told.findings
