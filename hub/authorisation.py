@@ -126,12 +126,6 @@ class Digest:
         self._hash.update(decisions["fate"].to_physical().to_numpy().astype("u1").tobytes())
         self._hash.update(person_ids(decisions).tobytes())
 
-    def over(self, parts: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Take in decisions as they are read on."""
-        for decisions in parts:
-            self.add(decisions)
-            yield decisions
-
     def must_be(self, frozen: str) -> None:
         """Hold the decisions taken in against those that a Clearance has frozen.
 

@@ -72,7 +72,11 @@ class Case:
     ) -> Iterator[pl.DataFrame]:
         """Open a step's sealed parts one by one: all of them or a span of their numbers (from 1)."""
         for number in span or range(1, result.parts + 1):
-            yield staging.read_frame(result.folder / part_name(number, kind), self.key, columns)
+            yield self.part(result, kind, number, columns)
+
+    def part(self, result: Result, kind: str, number: int, columns: list[str] | None = None) -> pl.DataFrame:
+        """Open one of a step's sealed parts, by its number (from 1)."""
+        return staging.read_frame(result.folder / part_name(number, kind), self.key, columns)
 
 
 class Step:

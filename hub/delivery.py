@@ -115,10 +115,8 @@ def _cleared(case: Case, decided: Result) -> np.ndarray[tuple[int, ...], np.dtyp
 
 def _identifiers(case: Case) -> Iterator[pl.DataFrame]:
     names = [field.name for field in case.agreement.identifiers]
-    for rows in case.parts(case.result("receive"), "rows"):
-        yield rows.select(names)
-    for rows in case.parts(case.result("validate"), "rows"):
-        yield rows.select(names)
+    for step in ("receive", "validate"):
+        yield from case.parts(case.result(step), "rows", columns=names)
 
 
 def intend(case: Case, made: Result) -> str:

@@ -22,6 +22,7 @@ from hub import (
     lease,
     logbook,
     minimisation,
+    persons,
     pseudonyms,
     settlement,
     staging,
@@ -34,6 +35,7 @@ from hub.database.session import raw
 from hub.errors import Corrupt, Refused
 from hub.keys_seen import KeysSeen
 from hub.office import Office
+from hub.side_by_side import ahead, side_by_side
 from hub.states import FINAL, RESTING, Fate, State
 from hub.tally import Tally
 
@@ -51,7 +53,7 @@ def receive(case: Case) -> None:
         reader = case.office.formats.open_reader(
             source, size=case.bytes, agreement=case.agreement, batch_rows=case.office.settings.part_rows
         )
-        for batch in reader.batches():
+        for batch in ahead(reader.batches()):
             rows += batch.frame.height + batch.faults["place"].n_unique()
             step.write(rows=batch.frame, faults=batch.faults)
         intake.check_row_total(case, rows)
@@ -71,10 +73,16 @@ def validate(case: Case) -> None:
     seen, metrics = KeysSeen(), Metrics(case.agreement)
     today = case.created_at.astimezone(intake.BERLIN).date()
     case.office.suite.get_ready()
+
+    def read_and_judge(number: int) -> tuple[pl.DataFrame, pl.DataFrame, validation.Validated]:
+        rows = case.part(staged, "rows", number)
+        faults = settlement.of_faults(case.agreement, case.part(staged, "faults", number))
+        return rows, faults, validation.validate_part(rows, case.agreement, today)
+
     with at_work(case, "validate") as step:
-        for rows, faults in zip(case.parts(staged, "rows"), case.parts(staged, "faults"), strict=True):
-            judged = validation.validate_part(rows, case.agreement, today, seen)
-            findings = pl.concat([settlement.of_faults(case.agreement, faults), judged.findings])
+        for rows, faults, good in side_by_side(read_and_judge, range(1, staged.parts + 1)):
+            judged = validation.refuse_repeated(good, case.agreement, seen)
+            findings = pl.concat([faults, judged.findings])
             tally.refuse_first_reasons(findings)
             refused = findings.filter(pl.col("fate") == Fate.REFUSED.value)
             metrics.add(rows, judged.frame, refused["place"].n_unique())
@@ -98,14 +106,17 @@ def authorise(case: Case) -> None:
     register, digest = delivered.load(case.office, case.agreement), authorisation.Digest(case.agreement)
     with case.office.database.transaction() as session:
         mark, at = consent.watermark(raw(session)), now(session)
+
+    def read_and_decide(part: tuple[int, authorisation.Standing]) -> authorisation.Decisions:
+        rows = case.part(judged, "rows", part[0])
+        return authorisation.decide(case.office, case.agreement, register, rows, part[1])
+
     with at_work(case, "authorise") as step:
         parts_asked = max(1, ROWS_ASKED // case.office.settings.part_rows)
         for first in range(1, judged.parts + 1, parts_asked):
             span = range(first, min(first + parts_asked, judged.parts + 1))
-            for rows, persons in zip(
-                case.parts(judged, "rows", span), _standing(case, judged, span, at), strict=True
-            ):
-                decisions = authorisation.decide(case.office, case.agreement, register, rows, persons)
+            standing = _standing(case, judged, span, at)
+            for decisions in side_by_side(read_and_decide, zip(span, standing, strict=True)):
                 digest.add(decisions.frame)
                 authorisation.count(decisions.frame, tally)
                 step.write(decisions=decisions.frame, macs=delivered.words(decisions.macs))
@@ -136,7 +147,7 @@ def protect(case: Case) -> None:
     tally.delivered = decided.facts["delivered"]
     digest = authorisation.Digest(case.agreement)
     with at_work(case, "protect") as step:
-        released = _released(case, case.parts(judged, "rows"), digest.over(case.parts(decided, "decisions")))
+        released = _released(case, judged, decided, digest)
         facts: dict[str, object] = {"clearance": clearance.digest, "rows": clearance.rows}
         if clearance.rows:
             with staging.create_sealed(step.folder / "parcel", case.key) as sealed:
@@ -183,21 +194,28 @@ def _standing(case: Case, judged: Result, span: range, at: datetime) -> list[aut
 
 
 def _released(
-    case: Case, parts: Iterator[pl.DataFrame], decided: Iterator[pl.DataFrame]
+    case: Case, judged: Result, decided: Result, digest: authorisation.Digest
 ) -> Iterator[pl.DataFrame]:
     """Treat the cleared rows; under pseudonyms they leave in the order of these, which carries nothing."""
-    treated = (
-        minimisation.released(
-            case.agreement,
-            rows.filter(decisions["fate"] == Fate.DELIVERED.value),
-            authorisation.person_ids(decisions.filter(pl.col("fate") == Fate.DELIVERED.value)),
-            lambda ids: pseudonyms.pseudonyms(
-                case.office.ring, case.agreement.recipient.id, case.agreement.purpose, EPOCH, ids
-            ),
-        )
-        for rows, decisions in zip(parts, decided, strict=True)
-    )
-    return minimisation.ordered(case.agreement, treated, case.office.settings.part_rows)
+    agreement = case.agreement
+
+    def write_pseudonyms(ids: persons.Ids) -> pl.Series:
+        recipient, purpose = agreement.recipient.id, agreement.purpose
+        return pseudonyms.pseudonyms(case.office.ring, recipient, purpose, EPOCH, ids)
+
+    def read_and_treat(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        rows, decisions = case.part(judged, "rows", number), case.part(decided, "decisions", number)
+        cleared = decisions["fate"] == Fate.DELIVERED.value
+        ids = authorisation.person_ids(decisions.filter(cleared))
+        treated = minimisation.released(agreement, rows.filter(cleared), ids, write_pseudonyms)
+        return decisions, minimisation.compact(agreement, treated)
+
+    def treated() -> Iterator[pl.DataFrame]:
+        for decisions, rows in side_by_side(read_and_treat, range(1, judged.parts + 1)):
+            digest.add(decisions)
+            yield rows
+
+    return minimisation.ordered(agreement, treated(), case.office.settings.part_rows)
 
 
 STEPS: dict[State, Callable[[Case], None]] = {

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hub.errors import Corrupt
+from hub.side_by_side import side_by_side
 from schemas.agreement import Agreement, Field
 
 Treat = Callable[[pl.Expr], pl.Expr]
@@ -54,20 +55,30 @@ def released(
     return pl.DataFrame(columns)
 
 
+def compact(agreement: Agreement, rows: pl.DataFrame) -> pl.DataFrame:
+    """Keep released rows in little room until all are there: few different texts stand beside pseudonyms."""
+    by = _pseudonyms(agreement)
+    return rows.with_columns(pl.exclude(by).cast(pl.Categorical)) if by else rows
+
+
 def ordered(agreement: Agreement, parts: Iterator[pl.DataFrame], slice_rows: int) -> Iterator[pl.DataFrame]:
     """Bring the released rows into an order that tells nothing of the sender's: that of their pseudonyms.
 
-    Rows of identified agreements leave as they came. The columns beside the pseudonym hold few different
-    texts, so they are kept as codes meanwhile; only slices of the result are ever laid out in full.
+    Parts come as ``compact`` leaves them. Rows of identified agreements leave as they came; of others only
+    slices of the result are ever laid out in full.
     """
-    by = [_column(field) for field in agreement.released if field.treatment == "pseudonym"]
+    by = _pseudonyms(agreement)
     if not by:
         yield from parts
         return
-    rows = pl.concat([part.with_columns(pl.exclude(by).cast(pl.Categorical)) for part in parts])
+    rows = pl.concat(parts)
     order = rows.select(pl.col(by[0]).arg_sort()).to_series()
-    for first in range(0, rows.height, slice_rows):
-        yield rows[order.slice(first, slice_rows)].cast(pl.String)
+    starts = range(0, rows.height, slice_rows)
+    yield from side_by_side(lambda first: rows[order.slice(first, slice_rows)].cast(pl.String), starts)
+
+
+def _pseudonyms(agreement: Agreement) -> list[str]:
+    return [_column(field) for field in agreement.released if field.treatment == "pseudonym"]
 
 
 def _column(field: Field) -> str:

@@ -42,19 +42,34 @@ class Validated:
     findings: pl.DataFrame
 
 
-def validate_part(frame: pl.DataFrame, agreement: Agreement, today: date, seen: KeysSeen) -> Validated:
+def validate_part(frame: pl.DataFrame, agreement: Agreement, today: date) -> Validated:
     """Divide the rows of a part into good ones and findings; every row is in exactly one of the two.
+
+    Repeated keys are not looked for: see ``refuse_repeated``.
 
     Args:
         frame: ``place`` (UInt32) and a String column per field; "" is a missing value.
         agreement: whose fields and rules hold.
         today: the day that the rules call ``today``.
-        seen: the keys of the file's earlier parts; the good rows' keys are added.
     """
     good, rows = _judge_values(frame, agreement)
     rows, refused = _hold_rules(rows, agreement, today)
-    rows, repeated = _first_of_keys(rows, agreement, seen)
-    findings = pl.concat([*_word_on(frame.filter(~good), agreement, today), refused, repeated])
+    findings = pl.concat([*_word_on(frame.filter(~good), agreement, today), refused])
+    return Validated(frame=rows, findings=findings.sort("place", maintain_order=True))
+
+
+def refuse_repeated(part: Validated, agreement: Agreement, seen: KeysSeen) -> Validated:
+    """Refuse the rows whose keys the file has shown before; parts come in the file's order.
+
+    Args:
+        part: as ``validate_part`` gave it.
+        agreement: whose ``unique`` rules hold.
+        seen: the keys of the file's earlier parts; the good rows' keys are added.
+    """
+    rows, repeated = _first_of_keys(part.frame, agreement, seen)
+    if repeated.is_empty():
+        return part
+    findings = pl.concat([part.findings, repeated])
     return Validated(frame=rows, findings=findings.sort("place", maintain_order=True))
 
 

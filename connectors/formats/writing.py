@@ -10,6 +10,7 @@ import polars as pl
 import xlsxwriter
 
 from hub.errors import Corrupt
+from hub.side_by_side import side_by_side
 from schemas.agreement import Agreement
 
 SHEET: Final = "Lieferung"
@@ -35,11 +36,10 @@ def write_parcel(frames: Iterator[pl.DataFrame], sink: BinaryIO, agreement: Agre
     formula, a cell is null, or a sheet cannot hold it.
     """
     names = [field.released_as or field.name for field in agreement.released]
-    checked = (_checked(frame, names) for frame in frames)
     if agreement.output.format == "csv":
-        _write_csv(checked, sink, names, agreement.output.delimiter)
+        _write_csv(frames, sink, names, agreement.output.delimiter)
     else:
-        _write_sheet(checked, sink, names)
+        _write_sheet((_checked(frame, names) for frame in frames), sink, names)
 
 
 def _checked(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -56,12 +56,15 @@ def _checked(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
 
 def _write_csv(frames: Iterator[pl.DataFrame], sink: BinaryIO, names: list[str], delimiter: str) -> None:
     header = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    _csv(header, sink, delimiter, include_header=True)
-    for frame in frames:
-        _csv(frame, sink, delimiter, include_header=False)
+    sink.write(_csv(header, delimiter, include_header=True))
+
+    def checked_text(frame: pl.DataFrame) -> bytes:
+        return _csv(_checked(frame, names), delimiter, include_header=False)
+
+    sink.writelines(side_by_side(checked_text, frames))
 
 
-def _csv(frame: pl.DataFrame, sink: BinaryIO, delimiter: str, *, include_header: bool) -> None:
+def _csv(frame: pl.DataFrame, delimiter: str, *, include_header: bool) -> bytes:
     text = io.BytesIO()
     if frame.width > 1:
         # Polars tells "" from null by quoting it; nobody else does.
@@ -74,7 +77,7 @@ def _csv(frame: pl.DataFrame, sink: BinaryIO, delimiter: str, *, include_header:
         quote_style="necessary",
         null_value="",
     )
-    sink.write(text.getvalue())
+    return text.getvalue()
 
 
 def _write_sheet(frames: Iterator[pl.DataFrame], sink: BinaryIO, names: list[str]) -> None:

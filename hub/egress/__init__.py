@@ -9,7 +9,7 @@ as many rows as were cleared, and none of the identifiers that were held back. A
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from hub.egress.delimited import DelimitedParcel
 from hub.egress.persons import WRITTEN, Bytes, Opener, distinct, person_frame
 from hub.egress.workbook import WorkbookParcel
 from hub.keys import KeyRing
+from hub.side_by_side import side_by_side
 from schemas.agreement import Agreement
 from schemas.fields import Field
 
@@ -39,6 +40,15 @@ class Inspection:
     rows: int
     sha256: str
     columns: tuple[str, ...]
+
+
+class _Seen(NamedTuple):
+    """What the gate saw in some rows: how many, the first bad column and row, persons, words that left."""
+
+    rows: int
+    bad: tuple[str, int] | None
+    persons: list[pl.DataFrame]
+    words: list[pl.Series]
 
 
 def inspect(
@@ -80,11 +90,27 @@ def inspect(
     persons: list[pl.DataFrame] = []
     exposed, seen = [_name_words(name, agreement, known)], 0
     parcel_reader = _reader(parcel, agreement, tuple(proofs))
-    for frame in parcel_reader.frames():
-        _prove_values(frame, proofs, pseudonyms, seen)
-        persons.extend(opener.persons(frame[column]) for column in pseudonyms)
-        exposed.extend(_words(frame[column]) for column in _open_columns(agreement) if hidden)
-        seen += frame.height
+
+    def look(frame: pl.DataFrame) -> _Seen:
+        bad = _unproved(frame, proofs)
+        if bad is not None:
+            return _Seen(frame.height, bad, [], [])
+        opened = [opener.persons(frame[column]) for column in pseudonyms]
+        return _Seen(
+            frame.height,
+            None,
+            opened,
+            [_words(frame[column]) for column in _open_columns(agreement) if hidden],
+        )
+
+    for found in side_by_side(look, parcel_reader.frames()):
+        if found.bad is not None:
+            column, row = found.bad
+            code = "pseudonym" if column in pseudonyms else "value"
+            raise stop(code, f"the agreed form in column {column}", f"another in row {seen + row}")
+        persons.extend(found.persons)
+        exposed.extend(found.words)
+        seen += found.rows
     if seen != rows:
         raise stop("count", f"{rows} rows as cleared", str(seen))
     if cleared is not None:
@@ -165,15 +191,13 @@ _KEPT: Final[Mapping[str, Callable[[pl.Expr, Field], pl.Expr]]] = {
 }
 
 
-def _prove_values(
-    frame: pl.DataFrame, proofs: Mapping[str, pl.Expr], pseudonyms: list[str], before: int
-) -> None:
+def _unproved(frame: pl.DataFrame, proofs: Mapping[str, pl.Expr]) -> tuple[str, int] | None:
+    """Name the first column with a value that its proof does not let pass, and that value's row, from 1."""
     verdict = frame.select(proofs.values())
-    bad = [column for column in verdict.columns if not verdict[column].all()]
-    if bad:
-        row = before + int((~verdict[bad[0]]).arg_max() or 0) + 1
-        code = "pseudonym" if bad[0] in pseudonyms else "value"
-        raise stop(code, f"the agreed form in column {bad[0]}", f"another in row {row}")
+    for column in verdict.columns:
+        if not verdict[column].all():
+            return column, int((~verdict[column]).arg_max() or 0) + 1
+    return None
 
 
 def _only_cleared(persons: list[pl.DataFrame], cleared: Bytes) -> None:

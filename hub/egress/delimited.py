@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final
@@ -9,6 +10,7 @@ from typing import BinaryIO, Final
 import polars as pl
 
 from hub.egress.alarm import stop
+from hub.side_by_side import side_by_side
 
 _BLOCK: Final = 2 << 20  # bytes
 
@@ -29,10 +31,7 @@ class DelimitedParcel:
         blocks = self._lines()
         header, _, first = next(blocks, b"").partition(b"\n")
         self._check_header(header)
-        if first:
-            yield self._parse(first)
-        for block in blocks:
-            yield self._parse(block)
+        yield from side_by_side(self._parse, itertools.chain([first] if first else [], blocks))
 
     def _lines(self) -> Iterator[bytes]:
         rest = b""

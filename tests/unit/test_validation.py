@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hub import keys_seen, validation
 from hub.batch_metrics import Metrics
 from hub.keys_seen import KeysSeen, TextsSeen
-from hub.validation import FINDINGS, Validated, validate_part
+from hub.validation import FINDINGS, Validated, refuse_repeated, validate_part
 from schemas.agreement import Agreement
 from schemas.checks import CHECKS, row_model
 from schemas.loading import load_agreement
@@ -55,6 +55,10 @@ ABSENCE: Final = {
 }
 
 
+def judged_part(frame: pl.DataFrame, agreement: Agreement, seen: KeysSeen) -> Validated:
+    return refuse_repeated(validate_part(frame, agreement, TODAY), agreement, seen)
+
+
 def learner(number: int = 12345, **changes: str) -> dict[str, str]:
     return LEARNER | {"participant_number": f"KVHS-{number:07}"} | changes
 
@@ -74,7 +78,7 @@ def validated(
     *rows: dict[str, str], agreement: Agreement | None = None, seen: KeysSeen | None = None
 ) -> Validated:
     default = E2 if rows and "module" in rows[0] else E3
-    return validate_part(part(*rows), agreement or default, TODAY, seen or KeysSeen())
+    return judged_part(part(*rows), agreement or default, seen or KeysSeen())
 
 
 def found(*rows: dict[str, str], agreement: Agreement | None = None) -> list[tuple[Any, ...]]:
@@ -232,7 +236,7 @@ def test_a_refused_row_is_not_the_first_of_its_key() -> None:
 def test_a_repetition_in_a_later_part_is_refused() -> None:
     seen = KeysSeen()
     assert validated(learner(1), learner(2, first_name=""), seen=seen).frame.height == 1
-    later = validate_part(part(learner(2), learner(1), first_place=4), E3, TODAY, seen)
+    later = judged_part(part(learner(2), learner(1), first_place=4), E3, seen)
     assert later.frame["place"].to_list() == [4]
     assert later.findings.rows() == [(5, None, "row.duplicate", "refused")]
 
@@ -327,7 +331,7 @@ def test_cutting_a_file_into_parts_changes_nothing(numbers: list[tuple[int, bool
     whole = validated(*rows)
     seen, frames, findings = KeysSeen(), [whole.frame.clear()], [whole.findings.clear()]
     for start in range(0, len(rows), size):
-        judged = validate_part(part(*rows[start : start + size], first_place=start + 2), E3, TODAY, seen)
+        judged = judged_part(part(*rows[start : start + size], first_place=start + 2), E3, seen)
         frames.append(judged.frame)
         findings.append(judged.findings)
     assert pl.concat(frames).equals(whole.frame)
@@ -378,7 +382,7 @@ def metrics_of(agreement: Agreement, *parts: tuple[dict[str, str], ...]) -> dict
     metrics, seen, received = Metrics(agreement), KeysSeen(), 0
     for rows in parts:
         frame = part(*rows, first_place=received + 2)
-        judged = validate_part(frame, agreement, TODAY, seen)
+        judged = judged_part(frame, agreement, seen)
         metrics.add(frame, judged.frame, judged.findings["place"].n_unique())
         received += frame.height
     return metrics.figures(received)
