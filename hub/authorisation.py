@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 from psycopg import Connection
 
 from hub import consent, delivered, minimisation, persons
+from hub.case import Case, Result
+from hub.database.session import raw
 from hub.delivered import Register
 from hub.errors import Corrupt
 from hub.office import Office
+from hub.side_by_side import side_by_side
 from hub.states import Fate
 from hub.tally import Tally
 from schemas.agreement import Agreement, ConsentBasis
 
+ROWS_ASKED = 1_000_000  # rows whose persons are looked up in one question to the database
 FATES = pl.Enum([fate.value for fate in Fate])
 _PLACES = {fate.value: place for place, fate in enumerate(Fate)}
 CODES = (None, "person.unknown", "delivery.already_delivered", *consent.CODES[1:])
@@ -44,6 +48,23 @@ class Standing:
 
     ids: NDArray[np.uint8]
     verdicts: NDArray[np.int32]
+
+
+def decided(case: Case, judged: Result, register: Register, at: datetime) -> Iterator[Decisions]:
+    """Decide on all valid rows of a submission as they stand at an instant, part after part."""
+
+    def read_and_decide(part: tuple[int, Standing]) -> Decisions:
+        rows = case.part(judged, "rows", part[0])
+        return decide(case.office, case.agreement, register, rows, part[1])
+
+    asked = case.agreement.person.number if case.agreement.person else "place"
+    parts_asked = max(1, ROWS_ASKED // case.office.settings.part_rows)
+    for first in range(1, judged.parts + 1, parts_asked):
+        span = range(first, min(first + parts_asked, judged.parts + 1))
+        numbers = [frame[asked] for frame in case.parts(judged, "rows", span, [asked])]
+        with case.office.database.transaction() as session:
+            persons_of = list(standing(raw(session), case.office, case.agreement, numbers, at))
+        yield from side_by_side(read_and_decide, zip(span, persons_of, strict=True))
 
 
 def standing(

@@ -7,7 +7,6 @@ into effect with one commit that names its fence. Killed anywhere, it starts aga
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import BinaryIO, cast
 
 import polars as pl
@@ -41,7 +40,6 @@ from hub.tally import Tally
 
 EPOCH = 1
 STOPPING = ("egress.", "review.")  # alarms that put a submission before people
-ROWS_ASKED = 1_000_000  # rows whose persons are looked up in one question to the database
 
 
 def receive(case: Case) -> None:
@@ -106,20 +104,11 @@ def authorise(case: Case) -> None:
     register, digest = delivered.load(case.office, case.agreement), authorisation.Digest(case.agreement)
     with case.office.database.transaction() as session:
         mark, at = consent.watermark(raw(session)), now(session)
-
-    def read_and_decide(part: tuple[int, authorisation.Standing]) -> authorisation.Decisions:
-        rows = case.part(judged, "rows", part[0])
-        return authorisation.decide(case.office, case.agreement, register, rows, part[1])
-
     with at_work(case, "authorise") as step:
-        parts_asked = max(1, ROWS_ASKED // case.office.settings.part_rows)
-        for first in range(1, judged.parts + 1, parts_asked):
-            span = range(first, min(first + parts_asked, judged.parts + 1))
-            standing = _standing(case, judged, span, at)
-            for decisions in side_by_side(read_and_decide, zip(span, standing, strict=True)):
-                digest.add(decisions.frame)
-                authorisation.count(decisions.frame, tally)
-                step.write(decisions=decisions.frame, macs=delivered.words(decisions.macs))
+        for decisions in authorisation.decided(case, judged, register, at):
+            digest.add(decisions.frame)
+            authorisation.count(decisions.frame, tally)
+            step.write(decisions=decisions.frame, macs=delivered.words(decisions.macs))
         with case.office.database.transaction() as session:
             facts = {"reasons": tally.facts(), "delivered": tally.delivered, "register": register.position}
             row = step.finish(session, facts)
@@ -184,13 +173,6 @@ def acknowledge(case: Case) -> None:
             row = step.finish(session, {"report": report})
             settlement.close(session, case, row, State.ACKNOWLEDGED)
     settlement.clear_away(case)
-
-
-def _standing(case: Case, judged: Result, span: range, at: datetime) -> list[authorisation.Standing]:
-    asked = case.agreement.person.number if case.agreement.person else "place"
-    numbers = [frame[asked] for frame in case.parts(judged, "rows", span, [asked])]
-    with case.office.database.transaction() as session:
-        return list(authorisation.standing(raw(session), case.office, case.agreement, numbers, at))
 
 
 def _released(

@@ -13,6 +13,8 @@ from hub.errors import Corrupt
 from hub.side_by_side import side_by_side
 from schemas.agreement import Agreement, Field
 
+_TOGETHER = 1_000  # places at which it is worth while to look closer
+
 Treat = Callable[[pl.Expr], pl.Expr]
 
 TREATMENTS: Mapping[str, Treat] = {
@@ -72,9 +74,30 @@ def ordered(agreement: Agreement, parts: Iterator[pl.DataFrame], slice_rows: int
         yield from parts
         return
     rows = pl.concat(parts)
-    order = rows.select(pl.col(by[0]).arg_sort()).to_series()
+    order = _order(rows[by[0]])
     starts = range(0, rows.height, slice_rows)
-    yield from side_by_side(lambda first: rows[order.slice(first, slice_rows)].cast(pl.String), starts)
+    yield from side_by_side(lambda first: rows[order[first : first + slice_rows]].cast(pl.String), starts)
+
+
+def _order(written: pl.Series) -> NDArray[np.int64]:
+    """Give the places of pseudonyms in their order; numbers made of their signs are sorted faster than texts.
+
+    All begin with the same two signs, and eight more leave hardly two persons of a million together.
+    """
+    signs = written.str.slice(2, 8).str.pad_end(8, " ").cast(pl.Binary)
+    decisive = signs.bin.reinterpret(dtype=pl.UInt64, endianness="big").to_numpy()
+    order = np.argsort(decisive, kind="stable")
+    decisive = decisive[order]
+    for place in _descents(written.gather(order))[:_TOGETHER]:
+        first, end = np.searchsorted(decisive, [decisive[place], decisive[place] + np.uint64(1)])
+        together = order[first:end]
+        order[first:end] = together[written.gather(together).arg_sort().to_numpy()]
+    return order if not len(_descents(written.gather(order))) else written.arg_sort().to_numpy()
+
+
+def _descents(texts: pl.Series) -> NDArray[np.int64]:
+    """Give the places at which a lesser text follows."""
+    return np.flatnonzero((texts.shift(-1) < texts).fill_null(value=False).to_numpy())
 
 
 def _pseudonyms(agreement: Agreement) -> list[str]:

@@ -38,6 +38,19 @@ def test_rows_under_pseudonyms_leave_in_the_order_of_these_whatever_the_parts_we
     assert made["course_kind"].to_list() == [f"course_kind {number}" for number in (4, 3, 2, 1)]
 
 
+def test_the_order_is_that_of_the_whole_pseudonyms_also_where_they_begin_alike() -> None:
+    draw = np.random.default_rng(1)
+    alike = [f"P1AAAAAAAA{draw.integers(0, 50):04d}" for _ in range(300)]
+    others = [f"P1{draw.integers(10**7, 10**8)}{draw.integers(0, 50):04d}" for _ in range(300)]
+    for texts in (alike + others, others, alike, ["Q", "P2", "P10", ""], ["P1" + "A" * 20] * 3):
+        mixed = [texts[place] for place in draw.permutation(len(texts))]
+        frame = pl.DataFrame({"pseudonym": mixed, "place": [str(place) for place in range(len(mixed))]})
+        made = pl.concat(minimisation.ordered(E3, iter([frame]), 100))
+        assert made["pseudonym"].to_list() == sorted(texts)
+        assert {mixed[int(place)] == text for text, place in made.iter_rows()} == {True}
+        assert made["place"].n_unique() == len(texts)
+
+
 def test_identified_rows_leave_as_they_came() -> None:
     parts = [pl.DataFrame({"last_name": ["b", "a"]}), pl.DataFrame({"last_name": ["c"]})]
     assert [part["last_name"].to_list() for part in minimisation.ordered(E2, iter(parts), 9)] == [
