@@ -13,7 +13,9 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 Bounds = tuple[str, float | None, float | None]
 """What is asked of a figure: its key, the least and the most it may be, both included."""
@@ -117,10 +119,19 @@ def answers(line: bytes) -> list[Answer]:
     return [Answer(key, tuple(bounds) if bounds else None, holds) for key, bounds, holds in json.loads(line)]
 
 
-def serve(lines: BinaryIO, sink: BinaryIO) -> None:
+def serve(lines: BinaryIO, sink: BinaryIO) -> NoReturn:
     """Answer questions until there are no more; ``null`` where Great Expectations raised an error."""
+    asked_for: SimpleQueue[bytes] = SimpleQueue()
+
+    def listen() -> None:
+        for line in lines:
+            asked_for.put(line)
+        os._exit(0)  # nobody is left to ask (or was killed): not even loading is worth finishing
+
+    Thread(target=listen, daemon=True).start()
     load()
-    for line in lines:
+    while True:
+        line = asked_for.get()
         told: list[Answer] | None
         try:
             counted, asked = json.loads(line)
