@@ -42,14 +42,8 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("drop")(drop.drop)
 app.command("bench")(bench.bench)
-app.command(
-    "airflow",
-    context_settings={
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-        "allow_interspersed_args": False,
-    },
-)(up.airflow)
+# What follows the first word is Airflow's own.
+app.command("airflow", context_settings={"allow_interspersed_args": False})(up.airflow)
 
 
 @app.command()

@@ -54,18 +54,24 @@ def _tell(line: str) -> None:
 
 
 def airflow(
-    arguments: Annotated[list[str], typer.Argument(help="What Airflow's own program is asked to do.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="What Airflow's own program is asked to do.")
+    ] = None,
+    as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Run Airflow's own program with this hub's configuration, as in: hub airflow dags list."""
+    """Run Airflow's own program with this hub's configuration, as in: hub airflow dags list.
+
+    The answer is Airflow's; with --json before its words, what the hub itself has to say is JSON.
+    """
     from hub.runtime import airflow_access  # noqa: PLC0415 -- the parts load when they are needed
     from hub.service import airflow_command, airflow_environment  # noqa: PLC0415
     from hub.service.schema import prepare_airflow  # noqa: PLC0415
 
     settings = Settings()
-    with told(as_json=False), airflow_access(settings) as access:
+    with told(as_json=as_json), airflow_access(settings) as access:
         with progress("preparing Airflow") as tell:
             prepare_airflow(settings, access, tell)
-        command, environment = airflow_command(*arguments), airflow_environment(settings, access)
+        command, environment = airflow_command(*(arguments or ())), airflow_environment(settings, access)
         os.umask(0o077)
         if settings.database_url is not None:
             os.execve(command[0], command, environment)  # noqa: S606 -- the program takes this process over

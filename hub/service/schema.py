@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from hub import staging
-from hub.database.session import CONNECT_SECONDS, address
+from hub.database.session import CONNECT_SECONDS, address, translated
 from hub.errors import Corrupt, Refused
 from hub.runtime import AirflowAccess
 from hub.service.airflow import airflow_command, airflow_environment
@@ -78,7 +78,10 @@ def _is_present(access: AirflowAccess, mark: Path) -> bool:
 
 def _revision(access: AirflowAccess) -> str | None:
     """Read which revision Airflow's tables have; None where there are none."""
-    with psycopg.connect(address(access.database), connect_timeout=CONNECT_SECONDS) as connection:
+    with (
+        translated(),
+        psycopg.connect(address(access.database), connect_timeout=CONNECT_SECONDS) as connection,
+    ):
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

@@ -17,7 +17,11 @@ from tests.e2e.hub import COLLECTOR, Answer, Hub, agreement, make_key
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-MACHINE = {"hub bench"}  # takes minutes; benchmarks/ holds its own tests
+MACHINE = {
+    "hub bench",  # takes minutes; benchmarks/ holds its own tests
+    "hub up",  # runs until it is ended; integration/test_service_up
+    "hub airflow",  # answers with Airflow's words; integration/test_service_airflow
+}
 Verbs = dict[str, Any]
 
 
