@@ -72,10 +72,9 @@ def exchange_dag(agreement: str, title: str, sender: str, recipient: str) -> DAG
     ) as dag:
         # A step goes on with the rest of the lot, whatever became of one of it in the step before.
         rest: dict[str, Any] = {"agreement": agreement, "trigger_rule": TriggerRule.ALL_DONE}
-        middle = [Step(task_id=step, **rest) for step in STEPS[1:4]]
         chain(
             Receive(task_id=STEPS[0], agreement=agreement),
-            *middle,
+            *(Step(task_id=step, **rest) for step in STEPS[1:4]),
             Deliver(task_id=STEPS[4], delivery=delivery, **rest),
             Acknowledge(task_id=STEPS[5], **rest),
         )
