@@ -135,6 +135,7 @@ class Uploads:
         upload.stage, upload.submission = Stage.UNFINISHED, None
         self._write(upload, durably=True)
         self.release(upload)
+        self.resume(upload, 0).close()  # what stopped it may be damage: then it is resumed from there
 
     def arrive(self, upload: Upload, submission: str) -> None:
         """Note what an upload became, and let its content go; it stays listed until ``settle``."""

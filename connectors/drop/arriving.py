@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from connectors.drop.answers import LOG
 from connectors.drop.inbox import Inbox
 from hub import arrivals
-from hub.errors import Corrupt, HubError, Transient
+from hub.errors import Corrupt, HubError, Refused, Transient
 from hub.office import Office
 from hub.uploads import Upload
 
@@ -26,12 +26,24 @@ class Arriving:
         self._office = office
         self._inbox = inbox
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="drop")
-        self._closing: set[asyncio.Task[str | None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self.ending = False
 
     async def run(self, work: Callable[..., Result], *args: Any) -> Result:
         """Run something that blocks."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    async def to_its_end(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Wait for work that goes on when whoever waits for it is gone; the drop does not end before it."""
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the client, if it is still there
 
     async def arrive(self, close: Callable[..., Upload | None], *args: Any) -> str | None:
         """Close an upload and make its submission; gives its id, or None if ``close`` closed nothing.
@@ -39,15 +51,7 @@ class Arriving:
         It goes on when the client's line ends meanwhile: the client has sent its close. While the database is
         away it waits; in the end the close is taken back, so that what was told to have failed is not taken.
         """
-        task = asyncio.ensure_future(self._arrive(close, *args))
-        self._closing.add(task)
-        task.add_done_callback(self._closed)
-        return await asyncio.shield(task)
-
-    def _closed(self, task: "asyncio.Task[str | None]") -> None:
-        self._closing.discard(task)
-        if not task.cancelled():
-            task.exception()  # told to the client, if it is still there
+        return await self.to_its_end(self._arrive(close, *args))
 
     async def _arrive(self, close: Callable[..., Upload | None], *args: Any) -> str | None:
         upload = await self.run(close, *args)
@@ -55,8 +59,10 @@ class Arriving:
         while upload is not None:
             try:
                 return await self.run(arrivals.take, self._office, self._inbox.uploads, upload)
-            except Transient:
-                if self.ending or time.monotonic() > end:
+            except Refused:
+                raise  # it is gone
+            except Exception as error:
+                if not isinstance(error, Transient) or self.ending or time.monotonic() > end:
                     await self.run(self._inbox.uploads.reopen, upload)
                     raise
             await asyncio.sleep(0.5)
@@ -81,10 +87,10 @@ class Arriving:
         uploads.sweep(self._inbox.busy, lambda names: arrivals.final(self._office, names))
 
     async def drain(self) -> None:
-        """Wait until all closes that were sent have been answered."""
+        """Wait until all closes that were sent have been answered, and all that was cut is sealed."""
         self.ending = True
-        while self._closing:
-            await asyncio.wait(set(self._closing))
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
 
     def stop(self) -> None:
         """Let the threads end, after what they are at."""

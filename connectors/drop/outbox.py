@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from connectors.drop.recent import Recent
 from hub import collection
 from hub.collection import Offered
 from hub.office import Office
@@ -55,6 +56,19 @@ class ParcelReading(Reading):
             self._source.close()
 
 
-def listed(office: Office, recipient: str, agreement: str) -> dict[str, Offered]:
-    """List the parcels of a recipient under an agreement, by file name."""
-    return {one.name: one for one in collection.offered(office, recipient) if one.agreement == agreement}
+class Outbox:
+    """All parcels that were sent, as their recipients see them."""
+
+    def __init__(self, office: Office, locate: Locate) -> None:
+        self._office = office
+        self._locate = locate
+        self._recent: Recent[str, list[Offered]] = Recent()
+
+    def listed(self, recipient: str, agreement: str) -> dict[str, Offered]:
+        """List the parcels of a recipient under an agreement, by file name."""
+        found = self._recent.get(recipient, lambda: collection.offered(self._office, recipient))
+        return {one.name: one for one in found if one.agreement == agreement}
+
+    def open(self, parcel: Offered) -> ParcelReading:
+        """Open a parcel for its recipient."""
+        return ParcelReading(self._office, parcel, self._locate(parcel.recipient, parcel.name))

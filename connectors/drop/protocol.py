@@ -5,7 +5,6 @@ that a client's CLOSE makes (``SFTPServerHandler._cleanup``); here the session i
 And an unforeseen error's own words go to the client; here every request ends in ``answered``.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -43,7 +42,7 @@ class Handler(SFTPServerHandler):
             await super().run()
         finally:
             self._session.over = True
-            await asyncio.shield(asyncio.ensure_future(self._session.leave()))
+            await self._session.leave()
 
     async def _cleanup(self, exc: Exception | None) -> None:
         self._session.over = True

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connectors.drop.names import stem
+from connectors.drop.recent import Recent
 from hub import replies
 from hub.errors import HubError
 from hub.office import Office
@@ -14,7 +15,6 @@ from hub.replies import Posted
 
 SHOWN: Final = timedelta(days=30)
 KEPT: Final = 64 << 20  # bytes of rendered reports
-REPORTS: Final = ("bericht.txt", "report.txt", "report.json")
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,14 @@ class Reply:
     """A file of the receipts folder."""
 
     name: str
-    submission: str
+    of: Posted
     end: str
     size: int
-    at: datetime
+
+    @property
+    def at(self) -> datetime:
+        """When it was last added to."""
+        return self.of.at
 
 
 class Replies:
@@ -40,26 +44,33 @@ class Replies:
         self._sizes: dict[tuple[str, str], dict[str, int]] = {}
         self._rendered: OrderedDict[tuple[str, str], dict[str, bytes]] = OrderedDict()
         self._kept = 0
+        self._recent: Recent[str, dict[str, Reply]] = Recent()
 
     def listed(self, sender: str) -> dict[str, Reply]:
         """List a sender's receipts and reports of the last 30 days, by file name."""
+        return self._recent.get(sender, lambda: self._list(sender))
+
+    def forget(self, sender: str) -> None:
+        """Look anew next time: a receipt was added."""
+        self._recent.forget(sender)
+
+    def _list(self, sender: str) -> dict[str, Reply]:
         found = {}
         for one in replies.posted(self._office, sender, SHOWN):
             begin = f"{first}." if (first := stem(one.name)) else ""
             sizes = {end: len(content) for end, content in replies.receipt_files(one.tokens).items()}
             for end, size in {**sizes, **self._report_sizes(one)}.items():
                 name = f"{begin}{one.submission}.{end}"
-                found[name] = Reply(name, one.submission, end, size, one.at)
+                found[name] = Reply(name, one, end, size)
         return found
 
     def content(self, sender: str, name: str) -> bytes | None:
         """Give a file's bytes; None if there is no such file."""
-        for one in replies.posted(self._office, sender, SHOWN):
-            begin, found, end = name.partition(f"{one.submission}.")
-            if found and begin.removesuffix(".") == stem(one.name):
-                receipts = replies.receipt_files(one.tokens)
-                return receipts[end] if end in receipts else self._reports(one).get(end)
-        return None
+        reply = self.listed(sender).get(name)
+        if reply is None:
+            return None
+        receipts = replies.receipt_files(reply.of.tokens)
+        return receipts[reply.end] if reply.end in receipts else self._reports(reply.of).get(reply.end)
 
     def _report_sizes(self, one: Posted) -> dict[str, int]:
         if one.settled is None:

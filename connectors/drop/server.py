@@ -16,7 +16,7 @@ from connectors.drop.answers import LOG
 from connectors.drop.arriving import Arriving
 from connectors.drop.hostkey import host_key
 from connectors.drop.inbox import Inbox
-from connectors.drop.outbox import Locate
+from connectors.drop.outbox import Locate, Outbox
 from connectors.drop.protocol import Channel
 from connectors.drop.replies import Replies
 from connectors.drop.session import Session
@@ -65,7 +65,7 @@ class Drop:
         self._key = host_key(office.settings.key_folder)
         access, inbox = Access(office), Inbox(office)
         self.arriving = Arriving(office, inbox)
-        self.parts = Parts(office, access, inbox, Replies(office), self.arriving, locate, time.time())
+        self.parts = Parts(access, inbox, Replies(office), self.arriving, Outbox(office, locate), time.time())
         self.sessions: Counter[str] = Counter()
         self.lines: set[asyncssh.SSHServerConnection] = set()
 
@@ -95,6 +95,7 @@ class Drop:
             listener.close()
             await self.arriving.drain()
             await self._farewell()
+            await self.arriving.drain()
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
             await self.arriving.run(self.parts.inbox.flush)
@@ -189,6 +190,7 @@ class Door(asyncssh.SSHServer):
                 asyncssh.OPEN_RESOURCE_SHORTAGE, f"expected at most {MOST_SESSIONS} sessions, found more"
             )
         drop.sessions[partner] += 1
+        LOG.info("partner=%s action=session code=ok", partner)
         return Channel(
             lambda channel: Session(channel, drop.parts, partner, self._key),
             lambda: drop.sessions.subtract([partner]),

@@ -86,6 +86,7 @@ class Session(SFTPServer):
         code, submission = "ok", None
         try:
             submission = await self._parts.arriving.arrive(close, *args)
+            self._parts.replies.forget(self._partner)
         except HubError as error:
             code = error.code
             raise
@@ -195,7 +196,10 @@ class Session(SFTPServer):
         raise nothing()
 
     async def leave(self) -> None:
-        """Let go what is open when the line has ended."""
+        """Let go what is open when the line has ended, whoever waits for it."""
+        await self._parts.arriving.to_its_end(self._leave())
+
+    async def _leave(self) -> None:
         self.over = True
         files, self._files = self._files, set()
         cut = [one for one in files if isinstance(one, Writing)]

@@ -7,17 +7,15 @@ from typing import Final
 
 from asyncssh import SFTPAttrs, SFTPName
 
-from connectors.drop import outbox
 from connectors.drop.access import FRESH, Access, View
 from connectors.drop.arriving import Arriving
 from connectors.drop.inbox import Inbox
 from connectors.drop.names import checked
-from connectors.drop.outbox import Locate, ParcelReading, Reading
+from connectors.drop.outbox import Outbox, Reading
 from connectors.drop.paths import Folder, Place, nothing, place_of
 from connectors.drop.replies import Replies
 from hub.collection import Offered
 from hub.errors import Refused
-from hub.office import Office
 from hub.uploads import Upload
 from schemas.agreement import Agreement
 
@@ -31,12 +29,11 @@ _GIVEN: Final = stat.S_IFREG | 0o400
 class Parts:
     """What all sessions share; ``began`` is when the drop was started."""
 
-    office: Office
     access: Access
     inbox: Inbox
     replies: Replies
     arriving: Arriving
-    locate: Locate
+    outbox: Outbox
     began: float
 
 
@@ -81,7 +78,7 @@ class Tree:
         view = await self.view()
         if place.agreement not in view.receives:
             raise nothing()
-        return await self._run(outbox.listed, self._parts.office, view.partner, place.agreement)
+        return await self._run(self._parts.outbox.listed, view.partner, place.agreement)
 
     async def reading(self, place: Place) -> Reading:
         """Open a parcel or a reply."""
@@ -92,8 +89,7 @@ class Tree:
         if place.folder is Folder.OUTBOX and place.name is not None:
             if (parcel := (await self.parcels(place)).get(name)) is None:
                 raise nothing()
-            sealed = self._parts.locate(self._partner, parcel.name)
-            return await self._run(ParcelReading, self._parts.office, parcel, sealed)
+            return await self._run(self._parts.outbox.open, parcel)
         await self.view()
         content = await self._run(self._parts.replies.content, self._partner, name) if place.name else None
         if content is None:

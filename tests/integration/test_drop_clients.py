@@ -201,6 +201,7 @@ def test_parcels_and_replies_are_fetched_where_they_lie(bed: Bed) -> None:
     assert f"Kurs_ Frühling.{submission}.received.jwt" in early
     assert f"{submission}.report.json" not in early, "not before it is settled"
     exchange.carry(bed.office, submission)
+    bed.restart()  # what was asked a moment ago is not asked anew
 
     own = bed.desk / "own"
     own.mkdir()
