@@ -16,7 +16,8 @@ _CHAIN = "M6 3h12v4H6zM11 7h2v3h-2zM6 10h12v4H6zM11 14h2v3h-2zM6 17h12v4H6z"
 
 def _icon(path: str, colour: str) -> str:
     head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
-    return "data:image/svg+xml," + quote(f'{head}<path fill="{colour}" d="{path}"/></svg>')
+    body = f'<path fill="{colour}" stroke="#fff" stroke-width="0.8" d="{path}"/>'
+    return f"data:image/svg+xml,{quote(head + body)}%3C/svg%3E"
 
 
 def _view(name: str, page: str, path: str) -> dict[str, Any]:
@@ -37,7 +38,7 @@ class Portal(AirflowPlugin):
     name = "hub_portal"
     external_views = [  # noqa: RUF012 -- Airflow reads a list
         _view("Einlieferungen", "submissions", _INBOX),
-        _view("Übermittlungsprotokoll", "log", _CHAIN),
+        _view("Protokoll", "log", _CHAIN),
     ]
 
     @cached_property

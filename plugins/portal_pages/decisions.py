@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from hub import review
 from hub.office import Office
 from hub.roles import GROUNDS, MAY_DECIDE, Verdict
+from hub.states import State
 
 from .door import Door
 from .forms import Forged, check, check_origin, session_of, token
@@ -75,6 +76,14 @@ def offered(
                 for verdict, grounds in GROUNDS.items()
             ]
     return told
+
+
+def borne_out(done: Done | None, told: dict[str, Any] | None, visitor: Visitor) -> Done | None:
+    """Say what became of a decision only where it is so: an address can be made up by anybody."""
+    if done is None or told is None or visitor.name not in {word["approver"] for word in told["decisions"]}:
+        return None
+    now: Done = "awaiting_second" if told["state"] == State.AWAITING_REVIEW else "released"
+    return done if done == ("refused" if told["state"] == State.REFUSED else now) else None
 
 
 def _form(identity: str, matter: str, verdict: str) -> str:

@@ -29,7 +29,8 @@ HEADERS: Mapping[str, str] = {
     " data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: with it browsers send forms with the origin "null", and the origin is checked.
+    "Referrer-Policy": "same-origin",
     "X-Frame-Options": "SAMEORIGIN",  # Airflow shows the pages in a frame of its own
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -67,8 +68,7 @@ def page(
         visitor=visitor,
         sees_log=visitor is not None and visitor.role in LOG,
         sees_submissions=visitor is not None and visitor.role in SUBMISSIONS,
-        turned=_address(request).include_query_params(lang=words.other()),
-        **shown,
+        **{"turned": _address(request).include_query_params(lang=words.other())} | shown,
     )
     answer = HTMLResponse(text, status)
     if request.query_params.get("lang") == spoken:
@@ -85,7 +85,9 @@ def sorry(
     if DOWNLOAD in getattr(request.scope.get("route"), "tags", ()):
         return Response(code or str(status), status, media_type="text/plain")
     named = next(key for key in (f"error.{code}", f"error.{because or status}") if key in PHRASES)
-    return page(request, "error.html", status=status, because=named, code=code, login=login)
+    overview = f"{request.scope.get('root_path', '')}/submissions"
+    turned = f"{overview}?lang={Words(language(request)).other()}"
+    return page(request, "error.html", status=status, because=named, code=code, login=login, turned=turned)
 
 
 def here(request: Request) -> str:

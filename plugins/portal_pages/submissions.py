@@ -11,7 +11,7 @@ from hub.office import Office
 from hub.states import FINAL, Fate, State
 from schemas.reasons import catalogue
 
-from .decisions import Done, offered
+from .decisions import Done, borne_out, offered
 from .door import Door
 from .drawings import bar
 from .site import IDENTITY, page
@@ -63,13 +63,14 @@ def routes(door: Door, visiting: Visiting, cookie: str) -> APIRouter:
     ) -> Response:
         office = door.office()
         told = overview.of_submission(office, identity)
+        held = offered(office, request, visitor, identity, cookie)
         return page(
             request,
             "submission.html",
             visitor=visitor,
             told=told,
-            done=done,
-            review=offered(office, request, visitor, identity, cookie),
+            done=borne_out(done, held, visitor),
+            review=held,
             way=overview.routes(office)[told["agreement"], told["agreement_version"]],
             history=overview.history(office, identity),
             pieces=bar(told["rows"]),
