@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy.orm import Session
 
 from hub import exchange, lease
 from hub.case import now
@@ -51,8 +52,8 @@ def waiting(office: Office, still_for: timedelta = timedelta()) -> list[str]:
     """
     with office.database.transaction() as session:
         still = Submission.changed_at <= now(session) - still_for
-        found = select(Submission.agreement).where(*_open(), still).distinct().order_by(Submission.agreement)
-        return list(session.scalars(found))
+        found = select(Submission.agreement).where(*_open(session), still).distinct()
+        return list(session.scalars(found.order_by(Submission.agreement)))
 
 
 def claim(office: Office, agreement: str) -> Lot:
@@ -64,7 +65,7 @@ def claim(office: Office, agreement: str) -> Lot:
     with office.database.transaction() as session:
         found = session.execute(
             select(Submission.id, Submission.bytes)
-            .where(Submission.agreement == agreement, *_open())
+            .where(Submission.agreement == agreement, *_open(session))
             .order_by(Submission.failures, Submission.created_at, Submission.id)
             .limit(settings.lot_submissions + 1)
         ).all()
@@ -153,9 +154,14 @@ def take_on(office: Office, submission: str) -> None:
     _forget(office, submission)
 
 
-def _open() -> tuple[ColumnElement[bool], ...]:
+def _open(session: Session) -> tuple[ColumnElement[bool], ...]:
+    """Say what waits: not done, not at rest, not for later, not held, and in no living process's hands."""
+    at_work = Submission.state.not_in(_DONE)
     later = Submission.not_before.is_not(None) & (Submission.not_before > func.clock_timestamp())
-    return Submission.state.not_in(_DONE), ~later, Submission.held_by.is_(None)
+    leased = Submission.lease_holder.is_not(None) & (Submission.lease_until > func.clock_timestamp())
+    holders = session.scalars(select(Submission.lease_holder).where(at_work, leased).distinct())
+    living = [holder for holder in holders if holder is not None and not lease.is_gone(holder)]
+    return at_work, ~later, Submission.held_by.is_(None), ~(leased & Submission.lease_holder.in_(living))
 
 
 def _in_order(office: Office, lot: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -37,7 +37,7 @@ json.dump({
     "errors": bag.import_errors,
     "files": sorted({dag.fileloc.rpartition("/")[2] for dag in bag.dags.values()}),
     "dags": {name: {
-        "tasks": {task.task_id: [sorted(task.downstream_task_ids), str(task.trigger_rule), task.retries]
+        "tasks": {task.task_id: [sorted(task.downstream_task_ids), task.trigger_rule.value, task.retries]
                   for task in dag.tasks},
         "at_once": dag.max_active_runs, "catchup": dag.catchup, "paused": dag.is_paused_upon_creation,
         "tags": sorted(dag.tags), "doc": dag.doc_md, "description": dag.description,

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from hub import intake, lease
+from hub import intake
 from hub.intake import Totals
 from hub.registry import SHIPPED
 from schemas.agreement import load_agreement
@@ -164,20 +164,21 @@ def test_a_bad_submission_makes_its_run_red_and_stops_no_other(up: Standing) -> 
     assert history(up.office, bad) == ["received"]
 
 
-def test_a_step_that_another_process_is_at_is_tried_again(up: Standing) -> None:
+def test_a_step_that_cannot_be_done_now_is_tried_again(up: Standing) -> None:
+    """The outbox cannot be written: a disk that is away, not a bad file."""
     up.rest("E7")
-    up.pause("E7")
+    outbox = up.office.settings.data / "outbox"
+    aside = outbox.rename(outbox.with_name("outbox aside"))
+    outbox.write_text("in the way", encoding="utf-8")
     submission = hand_in(up.office)
-    with up.office.database.transaction() as session:
-        held = lease.claim(session, submission, 600)
-    up.go_on("E7")
     run = up.run_with("E7", submission)
-    until(lambda: up.tasks("E7", run)["receive"]["try_number"] > 1 or None, "a second try")
-    with up.office.database.transaction() as session:
-        lease.release(session, held)
+    until(lambda: up.tasks("E7", run)["deliver"]["try_number"] > 1 or None, "a second try")
+    outbox.unlink()
+    aside.rename(outbox)
     assert up.end_of("E7", run) == "success"
     assert states(up.office, [submission]) == ["acknowledged"]
-    assert "lease.held" in up.log("E7", run, "receive")
+    assert entries(up.office, submission, "intent") == 1
+    assert "lot.unfinished: deliver met disk.write" in up.log("E7", run, "deliver")
 
 
 def test_an_exchange_cannot_be_backfilled(up: Standing) -> None:
@@ -196,9 +197,13 @@ def test_an_exchange_cannot_be_backfilled(up: Standing) -> None:
 
 
 def test_upkeep_does_its_rounds_and_lays_the_checkpoint_out(up: Standing) -> None:
-    run = up.ask("POST", "dags/upkeep/dagRuns", logical_date=None)["dag_run_id"]
-    until(
-        lambda: up.ask("GET", f"dags/upkeep/dagRuns/{run}")["state"] == "success" or None,
-        "the end of the upkeep",
-    )
+    names = ("upkeep", "upkeep_hourly", "upkeep_weekly")
+    runs = {name: up.ask("POST", f"dags/{name}/dagRuns", logical_date=None)["dag_run_id"] for name in names}
+    for name, run in runs.items():
+        until(
+            lambda name=name, run=run: (  # type: ignore[misc]
+                up.ask("GET", f"dags/{name}/dagRuns/{run}")["state"] == "success" or None
+            ),
+            f"the end of {name}",
+        )
     assert (up.office.settings.public / "checkpoint").is_file()

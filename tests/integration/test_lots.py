@@ -104,8 +104,12 @@ def test_what_another_process_works_on_is_tried_again_and_is_no_failure(office: 
     with pytest.raises(Transient, match=rf"lot\.unfinished: receive met lease\.held in {busy}"):
         lots.take(office, "receive", [busy, free])
     assert row(office, busy).failures == 0
+    assert lots.claim(office, "E7").submissions == (free,), "nor does another run take it"
+    carried(office, [free])
+    assert lots.waiting(office) == [], "nor is anybody called for it"
     with office.database.transaction() as session:
         lease.release(session, held)
+    assert lots.waiting(office) == ["E7"]
     carried(office, [busy, free])
     assert states(office, [busy, free]) == ["acknowledged", "acknowledged"]
 
@@ -140,6 +144,15 @@ def test_what_cannot_be_done_now_is_left_alone_for_longer_each_time(office: Offi
     assert states(office, [submission]) == ["acknowledged"]
     assert row(office, submission).failures == 0
     assert entries(office, submission, "intent") == 1
+
+
+def test_what_a_dead_process_left_is_claimed_at_once(office: Office) -> None:
+    submission = hand_in(office)
+    change(
+        office, submission, f"lease_holder = '{gone()}', lease_until = clock_timestamp() + interval '1 hour'"
+    )
+    assert lots.waiting(office) == ["E7"]
+    assert lots.claim(office, "E7").submissions == (submission,)
 
 
 def test_what_its_worker_died_over_comes_last(office: Office) -> None:
