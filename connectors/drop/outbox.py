@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from connectors.drop.recent import Recent
+from connectors.drop.recent import A_WHILE, SECONDS, Recent
 from hub import collection
 from hub.collection import Offered
 from hub.office import Office
@@ -62,12 +62,22 @@ class Outbox:
     def __init__(self, office: Office, locate: Locate) -> None:
         self._office = office
         self._locate = locate
-        self._recent: Recent[str, list[Offered]] = Recent()
+        self._recent: Recent[str, dict[str, Offered]] = Recent()
 
     def listed(self, recipient: str, agreement: str) -> dict[str, Offered]:
         """List the parcels of a recipient under an agreement, by file name."""
-        found = self._recent.get(recipient, lambda: collection.offered(self._office, recipient))
-        return {one.name: one for one in found if one.agreement == agreement}
+        return {one.name: one for one in self._offered(recipient).values() if one.agreement == agreement}
+
+    def find(self, recipient: str, agreement: str, name: str) -> Offered | None:
+        """Find a parcel by its file name."""
+        found = self._offered(recipient, A_WHILE).get(name) or self._offered(recipient).get(name)
+        return found if found is not None and found.agreement == agreement else None
+
+    def _offered(self, recipient: str, within: float = SECONDS) -> dict[str, Offered]:
+        def ask() -> dict[str, Offered]:
+            return {one.name: one for one in collection.offered(self._office, recipient)}
+
+        return self._recent.get(recipient, ask, within)
 
     def open(self, parcel: Offered) -> ParcelReading:
         """Open a parcel for its recipient."""

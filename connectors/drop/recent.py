@@ -1,4 +1,4 @@
-"""Recent answers: a client that fetches a folder asks for each of its files two or three times at once."""
+"""Recent answers: a client that fetches a folder asks for each of its files two or three times."""
 
 import threading
 import time
@@ -6,23 +6,26 @@ from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 SECONDS: Final = 1.0
+A_WHILE: Final = 30.0
+"""Seconds for which a name that was listed is taken to be there: replies and parcels are never changed."""
+
 _MOST: Final = 256
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """Keeps answers for a second; may be asked from any thread."""
+    """Keeps answers for a moment; may be asked from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: dict[Key, tuple[float, Value]] = {}
 
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Give the answer to ``key``, made anew if the last one is older."""
+    def get(self, key: Key, make: Callable[[], Value], within: float = SECONDS) -> Value:
+        """Give the answer to ``key``, made anew if the last one is older than ``within`` seconds."""
         with self._lock:
-            at, value = self._answers.get(key, (-SECONDS, None))
-        if value is not None and time.monotonic() - at < SECONDS:
+            at, value = self._answers.get(key, (-within, None))
+        if value is not None and time.monotonic() - at < within:
             return value
         began, made = time.monotonic(), make()
         with self._lock:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from connectors.drop.names import stem
-from connectors.drop.recent import Recent
+from connectors.drop.recent import A_WHILE, Recent
 from hub import replies
 from hub.errors import HubError
 from hub.office import Office
@@ -50,6 +50,11 @@ class Replies:
         """List a sender's receipts and reports of the last 30 days, by file name."""
         return self._recent.get(sender, lambda: self._list(sender))
 
+    def find(self, sender: str, name: str) -> Reply | None:
+        """Find a reply by its file name."""
+        known = self._recent.get(sender, lambda: self._list(sender), A_WHILE)
+        return known.get(name) or self.listed(sender).get(name)
+
     def forget(self, sender: str) -> None:
         """Look anew next time: a receipt was added."""
         self._recent.forget(sender)
@@ -66,7 +71,7 @@ class Replies:
 
     def content(self, sender: str, name: str) -> bytes | None:
         """Give a file's bytes; None if there is no such file."""
-        reply = self.listed(sender).get(name)
+        reply = self.find(sender, name)
         if reply is None:
             return None
         receipts = replies.receipt_files(reply.of.tokens)

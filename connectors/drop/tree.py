@@ -73,12 +73,17 @@ class Tree:
             raise nothing()
         return upload
 
-    async def parcels(self, place: Place) -> dict[str, Offered]:
-        """Give the parcels of a folder of the outbox, by name."""
-        view = await self.view()
-        if place.agreement not in view.receives:
+    async def _receiving(self, place: Place) -> str:
+        if place.agreement is None or place.agreement not in (await self.view()).receives:
             raise nothing()
-        return await self._run(self._parts.outbox.listed, view.partner, place.agreement)
+        return place.agreement
+
+    async def _parcel(self, place: Place, name: str) -> Offered:
+        agreement = await self._receiving(place)
+        parcel = await self._run(self._parts.outbox.find, self._partner, agreement, name)
+        if parcel is None:
+            raise nothing()
+        return parcel
 
     async def reading(self, place: Place) -> Reading:
         """Open a parcel or a reply."""
@@ -87,9 +92,7 @@ class Tree:
             await self.uploaded(place)
             raise Refused("drop.sent", "what was sent cannot be read back", "see outbox/ and receipts/")
         if place.folder is Folder.OUTBOX and place.name is not None:
-            if (parcel := (await self.parcels(place)).get(name)) is None:
-                raise nothing()
-            return await self._run(self._parts.outbox.open, parcel)
+            return await self._run(self._parts.outbox.open, await self._parcel(place, name))
         await self.view()
         content = await self._run(self._parts.replies.content, self._partner, name) if place.name else None
         if content is None:
@@ -102,10 +105,15 @@ class Tree:
             return await self._folder(place)
         if place.folder is Folder.INBOX:
             return self.of_upload(await self.uploaded(place))
-        for name in await self._files(place):
-            if name.filename == place.name:
-                return name.attrs
-        raise nothing()
+        named = place.name.decode(errors="replace")
+        if place.folder is Folder.OUTBOX:
+            parcel = await self._parcel(place, named)
+            return _attrs(_GIVEN, parcel.bytes, parcel.sent_at.timestamp())
+        await self.view()
+        reply = await self._run(self._parts.replies.find, self._partner, named)
+        if reply is None:
+            raise nothing()
+        return _attrs(_GIVEN, reply.size, reply.at.timestamp())
 
     async def listing(self, path: bytes) -> list[SFTPName]:
         """List a folder."""
@@ -128,7 +136,8 @@ class Tree:
             replies = await self._run(self._parts.replies.listed, self._partner)
             return [_name(one.name, one.size, one.at.timestamp()) for one in replies.values()]
         if place.folder is Folder.OUTBOX:
-            parcels = await self.parcels(place)
+            agreement = await self._receiving(place)
+            parcels = await self._run(self._parts.outbox.listed, self._partner, agreement)
             return [_name(one.name, one.bytes, one.sent_at.timestamp()) for one in parcels.values()]
         uploads = self._parts.inbox.uploads.listed(self._partner, place.agreement or "")
         return [SFTPName(one.name.encode(), attrs=self.of_upload(one)) for one in uploads.values()]

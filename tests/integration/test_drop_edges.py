@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 
 from connectors.drop import arriving, session
 from connectors.drop.access import FRESH
-from hub import arrivals, case, exchange, intake, registry, staging
+from hub import arrivals, blocks, case, exchange, intake, registry, staging
 from hub.database.embedded import EmbeddedPostgres
 from hub.database.models import Submission
 from hub.database.session import address
@@ -293,10 +293,10 @@ def test_a_submission_that_was_made_before_a_kill_is_not_made_again(bed: Bed) ->
     bed.stop()
     try:
         uploads = Uploads(bed.office)
-        upload, blocks = uploads.begin(SENDER, "E3", "zweimal.csv", 10_000)
-        blocks.write(0, content)
-        uploads.close(upload, blocks.settle())
-        blocks.close()
+        upload, body = uploads.begin(SENDER, "E3", "zweimal.csv", 10_000)
+        body.write(0, content)
+        uploads.close(upload, body.settle())
+        body.close()
 
         def dies(*_: object) -> None:
             code = "test.killed"
@@ -318,6 +318,35 @@ def test_a_submission_that_was_made_before_a_kill_is_not_made_again(bed: Bed) ->
 def state(office: Office, submission: str) -> str:
     with office.database.transaction() as work:
         return work.get_one(Submission, submission).state
+
+
+def test_an_upload_that_was_damaged_on_the_disk_is_no_submission_and_resumes_before_the_damage(
+    bed: Bed,
+) -> None:
+    content = secrets.token_bytes(SAMPLE_LENGTH)
+    take = arrivals.take
+
+    def damages(office: Office, uploads: Uploads, upload: Upload) -> str:
+        path = bed.home / "data" / "uploads" / f"{upload.id}.blocks"
+        sealed = bytearray(path.read_bytes())
+        sealed[blocks.SLOT + 100] ^= 1  # in the second block
+        path.write_bytes(sealed)
+        return take(office, uploads, upload)
+
+    async def run(client: asyncssh.SFTPClient) -> None:
+        with (
+            patch.object(arrivals, "take", damages),
+            pytest.raises(asyncssh.SFTPFailure, match=r"upload\.damaged"),
+        ):
+            await put(client, "schaden.csv", content)
+        size = await client.getsize("inbox/E3/schaden.csv")
+        assert size == blocks.BLOCK
+        async with client.open("inbox/E3/schaden.csv", "ab") as file:
+            await file.write(content[size:])
+
+    bed.asked(run)
+    (submission,) = bed.submissions(digest(content))
+    assert content_of(bed, submission) == content
 
 
 def test_old_unfinished_uploads_go_and_arrived_ones_leave_the_list_when_all_is_done(
