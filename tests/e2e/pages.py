@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import requests
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from hub.service.logins import logins_file, make_logins
 from tests.e2e.hub import Hub
@@ -100,6 +100,7 @@ def answering(hub: Hub, server: subprocess.Popen[bytes], address: str) -> Pages:
 def browsing() -> Iterator[Browser]:
     """Open Debian's Chromium; nothing but this machine can be reached from it."""
     program = shutil.which("chromium")
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
