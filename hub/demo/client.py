@@ -33,7 +33,7 @@ class Client:
                 *("-b", "-"),
                 *("-P", str(self.port)),
                 *("-i", str(self.key)),
-                *("-o", f"UserKnownHostsFile={self.known_hosts}"),
+                *("-o", f'UserKnownHostsFile="{self.known_hosts}"'),
                 *("-o", "StrictHostKeyChecking=yes"),
                 *("-o", "IdentitiesOnly=yes"),
                 *("-o", "BatchMode=yes"),

@@ -68,16 +68,16 @@ def free_port() -> int:
 
 def until(found: Callable[[], T | None], seconds: float, what: str) -> T:
     """Wait until something is found; a test fails that waits in vain."""
-    end = time.monotonic() + seconds
+    end, last = time.monotonic() + seconds, ""
     while time.monotonic() < end:
         try:
             value = found()
-        except HubError:  # the database is away: it was killed
-            value = None
+        except HubError as error:  # the database is away: it was killed
+            value, last = None, f" ({error})"
         if value:
             return value
         time.sleep(0.25)
-    message = f"waited {seconds:.0f} s in vain for: {what}"
+    message = f"waited {seconds:.0f} s in vain for: {what}{last}"
     raise AssertionError(message)
 
 
