@@ -4,8 +4,12 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from hub.errors import Transient
 from hub.office import Office
 from hub.settings import Settings
+
+PATIENCE = 10
+"""Seconds that a page waits while another opens the office."""
 
 
 class Door:
@@ -21,14 +25,20 @@ class Door:
         """Give the office; what keeps it from opening now is tried again at the next page.
 
         Raises:
-            HubError: as `hub.runtime.open_office`.
+            HubError: as `hub.runtime.open_office`; Transient ``hub.opening`` while that takes its time.
         """
-        with self._lock:
+        if self._office is not None:
+            return self._office
+        if not self._lock.acquire(timeout=PATIENCE):  # else one slow opening would hold up all of Airflow
+            raise Transient("hub.opening", "the hub is being opened", "load the page again in a moment")
+        try:
             if self._office is None:
                 from hub.runtime import open_office  # noqa: PLC0415 -- seconds, for the first page alone
 
                 self._office = self._open.enter_context(open_office(self._settings()))
             return self._office
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Give everything back."""

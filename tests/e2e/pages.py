@@ -19,7 +19,7 @@ from tests.e2e.hub import Hub
 
 HUB = (sys.executable, "-c", "from hub.cli import main; main()")
 PROJECT = Path(__file__).parents[2]
-PATIENCE = 240  # seconds until the api-server answers, its tables made and the machine busy
+PATIENCE = 400  # seconds until the api-server answers, its tables made and the machine busy
 COOKIE = "_token"
 
 
