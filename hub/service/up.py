@@ -3,11 +3,13 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.runtime import airflow_access
+from hub import staff
+from hub.errors import Refused
+from hub.runtime import airflow_access, open_office
 from hub.service.component import Kept, Program, Status
 from hub.service.components import EmbeddedDatabase, hub_components
 from hub.service.health import require_free
@@ -52,6 +54,7 @@ def running(
         require_free(settings.drop_host, settings.drop_port, "HUB_DROP_PORT")
         tell("database: ready")
         logins = prepare_airflow(settings, access, tell)
+        _know(settings)
         kept: list[Kept] = []
         if settings.database_url is None:
             kept.append(EmbeddedDatabase(settings, tell))
@@ -79,3 +82,11 @@ def _heed_interrupts() -> None:
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _know(settings: Settings) -> None:
+    """Make the named users known to the hub in their roles; who was suspended stays so."""
+    with open_office(settings) as office:
+        for name, role in staff.LOGINS.items():
+            with suppress(Refused):
+                staff.ensure(office, name, role)
