@@ -56,15 +56,17 @@ def airflow_access(settings: Settings) -> Iterator[AirflowAccess]:
 
 
 @contextmanager
-def open_office(settings: Settings) -> Iterator[Office]:
+def open_office(settings: Settings, suite: SuiteProcess | None = None) -> Iterator[Office]:
     """Open an initialised hub: keys, database, routes. The embedded server runs as long as somebody needs it.
+
+    ``suite`` may be one that is getting ready already; it is closed with the office.
 
     Raises:
         Refused: ``hub.not_initialised`` where there is none.
     """
     ring = _keys(settings)
     with _server(settings, ring) as server:
-        yield from _office(settings, ring, role_urls(server, ring))
+        yield from _office(settings, ring, role_urls(server, ring), suite or SuiteProcess())
 
 
 def initialise(settings: Settings) -> Initialised:
@@ -83,7 +85,7 @@ def initialise(settings: Settings) -> Initialised:
     agreements = registry.read_agreements([settings.agreements or registry.SHIPPED])
     with _server(settings, ring) as server:
         urls = provision(server, ring)
-        for office in _office(settings, ring, urls):
+        for office in _office(settings, ring, urls, SuiteProcess()):
             with office.database.transaction() as session:
                 fresh = [
                     agreement
@@ -145,8 +147,10 @@ def outbox(settings: Settings) -> Outbox:
     return Outbox(settings.data / "outbox")
 
 
-def _office(settings: Settings, ring: KeyRing, urls: Mapping[str, URL]) -> Iterator[Office]:
-    database, suite = Database(urls), SuiteProcess()
+def _office(
+    settings: Settings, ring: KeyRing, urls: Mapping[str, URL], suite: SuiteProcess
+) -> Iterator[Office]:
+    database = Database(urls)
     try:
         yield Office(settings, database, ring, formats, outbox(settings), suite)
     finally:

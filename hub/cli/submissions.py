@@ -1,5 +1,6 @@
 """``hub submit`` and ``hub submission``: files in, and what became of them."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,12 +24,17 @@ def submit(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Take one file through all six steps. Run again after a crash, it resumes where it was."""
+    from hub.suite_process import SuiteProcess  # noqa: PLC0415
+
+    suite = SuiteProcess()
+    suite.get_ready()  # it takes longest to load, so it begins before everything else is loaded here
     from hub import exchange, intake  # noqa: PLC0415
     from hub.runtime import open_office  # noqa: PLC0415
 
     with (
         told(as_json=as_json),
-        open_office(Settings()) as office,
+        closing(suite),
+        open_office(Settings(), suite) as office,
         progress(f"submitting {agreement}") as tell,
     ):
         intake.sweep(office)
