@@ -167,6 +167,8 @@ def _hold_rules(rows: pl.DataFrame, agreement: Agreement, today: date) -> tuple[
         for rule, breach in breaches
     ]
     found = pl.concat([pl.DataFrame(schema=FINDINGS), *findings])
+    if found.is_empty():
+        return rows, found
     return rows.join(found, on="place", how="anti", maintain_order="left"), found
 
 

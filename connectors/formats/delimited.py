@@ -189,8 +189,9 @@ class DelimitedReader:
         names = [field.name for field in self._fields]
         place = pl.Series("place", places, dtype=pl.UInt32)
         frame = frame.select(place, pl.col(names).str.strip_chars(BLANKS) if blanks else pl.col(names))
-        empty = pl.all_horizontal(pl.col(names).str.len_bytes() == 0)
-        return frame.filter(~empty) if frame.select(empty.any()).item() else frame
+        if not (frame[names[0]] == "").any():  # no row is empty whose first cell is filled
+            return frame
+        return frame.filter(~pl.all_horizontal(pl.col(names) == ""))
 
     def _settle(self, *, unfinished: bool) -> None:
         """Decide on the last record now that nothing follows it."""
