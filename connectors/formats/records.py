@@ -25,8 +25,8 @@ QUOTE: Final = 0x22
 DELETE: Final = 0x7F
 SPACE: Final = 0x20
 
-_RARE: Final = (CR, 0xA0, 0xE2)
-"""A carriage return and the octets without which there is no U+00A0, U+2007 or U+202F in UTF-8."""
+_RARE: Final = (b"\r", "\u00a0".encode(), "\u2007".encode(), "\u202f".encode())
+"""A carriage return and the blanks beyond ASCII (letters like à share single octets with them)."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _in_place(octets: _Octets, quotes: Places, delimiter: bytes) -> tuple[_Flags
 
 def _may_hold_blanks(text: bytes, octets: _Octets, marks: _Flags) -> bool:
     """Whether a blank may stand beside a mark or at the text's start; a carriage return may hide one."""
-    if any(octet in text for octet in _RARE):
+    if any(blank in text for blank in _RARE):
         return True
     for blank in (SPACE, TAB):
         if blank not in text:
