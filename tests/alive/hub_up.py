@@ -190,7 +190,7 @@ class Alive:
         )
         with self.office.database.transaction() as session:
             rows = session.execute(select(Submission.id, Submission.state).where(Submission.id.in_(began)))
-            return dict(rows.tuples())
+            return {row.id: row.state for row in rows}
 
     def all_done(self, mark: int, count: int, seconds: float) -> dict[str, str]:
         """Wait until so many submissions came after a mark and all are acknowledged."""
