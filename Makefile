@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := tests/unit tests/architecture tests/integration tests/e2e
+ALONE := tests/faults tests/dags tests/alive
 STRICT := $(if $(HUB_CI),--no-missing-tools,)
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,8 @@ demo: setup  ## the whole hub, with partners' real drops and an account of them 
 	$(BIN)/hub demo $(if $(EXIT),--exit)
 
 test: setup lint  ## run all tests with coverage, and lint
-	$(PYTEST) $(STRICT) --cov --cov-report=term:skip-covered --cov-fail-under=85
+	$(PYTEST) $(STRICT) $(SIDE_BY_SIDE) -n 2 --dist loadfile --cov --cov-report=
+	$(PYTEST) $(STRICT) $(ALONE) --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=85
 
 test-unit: setup  ## run the fast tests: no database, no network
 	$(PYTEST) $(STRICT) tests/unit -m "not slow" -n 2

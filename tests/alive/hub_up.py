@@ -105,6 +105,8 @@ class Alive:
     def start(self) -> float:
         """Start `hub up` and wait until it says that it is; gives the seconds that it took."""
         began = time.monotonic()
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()  # of one that was killed
         log = (self.desk / "hub-up.log").open("ab")
         self.process = subprocess.Popen(
             [*HUB, "up", "--json"], env=self.environment(), cwd=PROJECT, stdout=subprocess.PIPE, stderr=log
@@ -178,9 +180,11 @@ class Alive:
             return session.scalar(select(func.coalesce(func.max(SubmissionHistory.id), 0))) or 0
 
     def changes(self, mark: int) -> int:
-        """How many changes of state came after a mark."""
+        """How many changes of state steps have made after a mark; arrivals do not count."""
         with self.office.database.transaction() as session:
-            counted = select(func.count()).where(SubmissionHistory.id > mark)
+            counted = select(func.count()).where(
+                SubmissionHistory.id > mark, SubmissionHistory.source.is_not(None)
+            )
             return session.scalar(counted) or 0
 
     def submissions(self, mark: int) -> dict[str, str]:
