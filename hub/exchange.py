@@ -35,7 +35,7 @@ from hub.errors import Corrupt, Refused
 from hub.keys_seen import KeysSeen
 from hub.office import Office
 from hub.side_by_side import ahead, side_by_side
-from hub.states import FINAL, RESTING, Fate, State
+from hub.states import FINAL, Fate, State
 from hub.tally import Tally
 
 EPOCH = 1
@@ -220,18 +220,14 @@ def carry(office: Office, submission: str, told: Callable[[str], None] = lambda 
 
 
 def due(office: Office, submission: str) -> Callable[[Case], None] | None:
-    """Name the one step that a submission's state asks for now; None for one that rests or is done.
+    """Name the one step that a submission's state asks for now; raises as `state_of` does."""
+    return step_for(_known(office, submission))
 
-    Raises:
-        Refused: ``submission.unknown``.
-    """
-    state = state_of(office, submission)
-    if state in FINAL | RESTING:
-        return None
-    if state is State.RECEIVED:
-        with office.database.transaction() as session:
-            return receive if session.get_one(Submission, submission).received is None else validate
-    return STEPS[state]
+
+def step_for(row: Submission) -> Callable[[Case], None] | None:
+    """Name the step that a submission is due for as it was read; None for one that rests or is done."""
+    state = State(row.state)
+    return receive if state is State.RECEIVED and row.received is None else STEPS.get(state)
 
 
 def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
@@ -266,13 +262,17 @@ def state_of(office: Office, submission: str) -> State:
     Raises:
         Refused: ``submission.unknown``.
     """
+    return State(_known(office, submission).state)
+
+
+def _known(office: Office, submission: str) -> Submission:
     with office.database.transaction() as session:
         row = session.get(Submission, submission)
-        if row is None:
-            raise Refused(
-                "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
-            )
-        return State(row.state)
+    if row is None:
+        raise Refused(
+            "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
+        )
+    return row
 
 
 def recall(office: Office, submission: str) -> None:

@@ -91,15 +91,12 @@ def take(office: Office, step: str, lot: Sequence[str]) -> Taken:
     """
     done = Taken(step)
     alarms, delays = [], []
-    for identity, held in _in_order(office, lot):
-        if held is not None:
+    for row in _in_order(office, lot):
+        identity, due = row.id, exchange.step_for(row)
+        if row.held_by is not None or due is None or due.__name__ != step:
             done.passed.append(identity)
             continue
         try:
-            due = exchange.due(office, identity)
-            if due is None or due.__name__ != step:
-                done.passed.append(identity)
-                continue
             exchange.take(office, identity, due)
         except Transient as delay:
             delays.append(identity)
@@ -115,7 +112,8 @@ def take(office: Office, step: str, lot: Sequence[str]) -> Taken:
             _note(office, identity, found)
             done.failed[identity] = found.code
         else:
-            _forget(office, identity)
+            if row.failures:
+                _forget(office, identity)
             done.taken.append(identity)
     codes = ", ".join(sorted(set(done.failed.values())))
     if alarms:
@@ -164,8 +162,8 @@ def _open(session: Session) -> tuple[ColumnElement[bool], ...]:
     return at_work, ~later, Submission.held_by.is_(None), ~(leased & Submission.lease_holder.in_(living))
 
 
-def _in_order(office: Office, lot: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Order a lot by past failures and tell what is held.
+def _in_order(office: Office, lot: Sequence[str]) -> list[Submission]:
+    """Read a lot in the order of past failures.
 
     A lease that was never given back, though its time is over or its process gone, is a death over this
     submission. It counts as a failure, once, or a file that kills its readers would stand in others' way.
@@ -179,9 +177,7 @@ def _in_order(office: Office, lot: Sequence[str]) -> list[tuple[str, str | None]
             if lease.is_abandoned(row, at):
                 row.lease_holder, row.lease_until = None, None
                 _put_off(row, at)
-        places = {row.id: (row.failures, lot.index(row.id), row.held_by) for row in rows}
-    known = sorted(places, key=lambda identity: places[identity][:2])
-    return [(identity, places[identity][2]) for identity in known]
+    return sorted(rows, key=lambda row: (row.failures, lot.index(row.id)))
 
 
 def _note(office: Office, identity: str, error: HubError) -> None:
@@ -205,9 +201,8 @@ def _put_off(row: Submission, at: datetime) -> None:
 
 def _forget(office: Office, identity: str) -> None:
     with office.database.transaction() as session:
-        row = session.get_one(Submission, identity)
-        if row.failures or row.held_by is not None:
-            row.failures, row.not_before, row.held_by = 0, None, None
+        row = session.get_one(Submission, identity, with_for_update=True)
+        row.failures, row.not_before, row.held_by = 0, None, None
 
 
 def _names(identities: Iterable[str]) -> str:
