@@ -107,7 +107,7 @@ class Composed:
             "USER": "hub",  # the name that the image gives to its user
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "TMPDIR": str(self._make(f"/tmp/of/{service}")),  # noqa: S108
+            "TMPDIR": str(self._make(f"/tmp/{service}")),  # noqa: S108
         }
         return image | {name: self.here(str(value), service) for name, value in told.items()}
 
@@ -115,13 +115,11 @@ class Composed:
         """Start everything, each when what it depends on is as the file wants it."""
         waiting, done = list(self.services), set[str]()
         while waiting:
-            ready = [name for name in waiting if self._wanted(name) <= done]
-            for name in ready or [next(iter(self._wanted_by(waiting) - done))]:
-                if name in waiting:
-                    waiting.remove(name)
-                    for number in range(1, self.replicas(name) + 1):
-                        self.start(name, number)
-            for name in self._wanted_by(waiting) - done - set(waiting):
+            for name in [name for name in waiting if self._wanted(name) <= done]:
+                waiting.remove(name)
+                for number in range(1, self.replicas(name) + 1):
+                    self.start(name, number)
+            for name in {one for later in waiting for one in self._wanted(later)} - done - {*waiting}:
                 self.wait(name)
                 done.add(name)
         for name in self.services.keys() - done:
@@ -202,9 +200,6 @@ class Composed:
     def _wanted(self, service: str) -> set[str]:
         return set(self.services[service].get("depends_on", {}))
 
-    def _wanted_by(self, services: Iterable[str]) -> set[str]:
-        return {wanted for service in services for wanted in self._wanted(service)}
-
     def _mounts(self, services: Iterable[str]) -> list[str]:
         """List the places at which these services may write."""
         told = [self.services[name] for name in services]
@@ -268,7 +263,7 @@ class Composed:
         way = (self._postgres if service == "database" else self.ordinary).prefix
         if not self.contained:
             return [*way, *command]
-        writable = [self.folder / "tmp/of" / service]
+        writable = [self.folder / "tmp" / service]
         writable += [Path(self._table[place]) for place in self._mounts([service])]
         return self._contained(f"{service}-{number}", writable, [*way, *command])
 

@@ -290,7 +290,8 @@ def test_a_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(dep
     assert hub.run("log", "verify").status == 0
 
     tries = """
-        SELECT hostname, state, start_date FROM {} WHERE (dag_id, run_id, task_id) = ('exchange_e7', %s, 'deliver')
+        SELECT hostname, state, start_date FROM {}
+        WHERE (dag_id, run_id, task_id) = ('exchange_e7', %s, 'deliver')
     """
     lost = deployed.asked_of_airflow(tries.format("task_instance_history"), run)
     taken_over = deployed.asked_of_airflow(tries.format("task_instance"), run)
