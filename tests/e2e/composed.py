@@ -9,19 +9,18 @@ secrets folders of the test. Images, networks and the engine itself are not trie
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hub.database.unprivileged import Launcher, launcher, programs, settle
+from hub.service.processes import kill_session
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yaml"
@@ -181,8 +180,7 @@ class Composed:
     def kill(self, service: str, number: int = 1) -> None:
         """Kill a service with -9, all of it at once, as the kernel does when a container is killed."""
         process = self.running.pop((service, number))
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        assert kill_session(process.pid)
         process.wait()
 
     def end(self) -> None:
