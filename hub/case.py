@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -56,16 +57,25 @@ class Case:
 
     def result(self, step: str) -> Result:
         """Give what a finished step of this submission left."""
+        found = self._results.get(step)
+        if found is None:
+            raise Corrupt(
+                "step.missing",
+                f"{self.submission} is past the step {step}, which left no result",
+                "restore the database and HUB_HOME/data from the same moment",
+            )
+        return found
+
+    @cached_property
+    def _results(self) -> Mapping[str, Result]:
+        """What was left when this case was first asked; a step asks for earlier ones only."""
+        root = folder_of(self.office, self.submission)
         with self.office.database.transaction() as session:
-            row = session.get(StepResult, (self.submission, step))
-            if row is None:
-                raise Corrupt(
-                    "step.missing",
-                    f"{self.submission} is past the step {step}, which left no result",
-                    "restore the database and HUB_HOME/data from the same moment",
-                )
-            folder = folder_of(self.office, self.submission) / f"{step}-{row.fence}"
-            return Result(folder, row.parts, dict(row.facts), row.seconds)
+            rows = session.scalars(select(StepResult).where(StepResult.submission == self.submission))
+            return {
+                row.step: Result(root / f"{row.step}-{row.fence}", row.parts, dict(row.facts), row.seconds)
+                for row in rows
+            }
 
     def parts(
         self, result: Result, kind: str, span: range | None = None, columns: list[str] | None = None

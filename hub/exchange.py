@@ -28,7 +28,7 @@ from hub import (
     validation,
 )
 from hub.batch_metrics import Metrics
-from hub.case import Case, Result, at_work, now, open_case
+from hub.case import Case, Result, at_work, case_of, now, open_case
 from hub.database.models import Clearance, Submission
 from hub.database.session import raw
 from hub.errors import Corrupt, Refused
@@ -238,19 +238,20 @@ def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
     """
     with office.database.transaction() as session:
         held = lease.claim(session, submission, office.settings.lease_seconds)
-    try:
-        if due(office, submission) is not step:  # another process was quicker
+        row = session.get_one(Submission, submission)
+        if step_for(row) is not step:  # another process was quicker
+            lease.release(session, held)
             return
-        case = open_case(office, held)
-        try:
-            step(case)
-        except Refused as refusal:
-            if not refusal.code.startswith("file."):
-                raise
-            settlement.refuse(case, refusal)
-        except Corrupt as alarm:
-            settlement.alarm(case, alarm, stop=alarm.code.startswith(STOPPING))
+        case = case_of(session, office, row)
+    try:
+        step(case)
+    except Refused as refusal:
+        if not refusal.code.startswith("file."):
             raise
+        settlement.refuse(case, refusal)
+    except Corrupt as alarm:
+        settlement.alarm(case, alarm, stop=alarm.code.startswith(STOPPING))
+        raise
     finally:
         with office.database.transaction() as session:
             lease.release(session, held)

@@ -7,11 +7,11 @@ when its holder was a process of this very machine that is gone.
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from hub.database.models import Submission
@@ -72,12 +72,13 @@ def claim(session: Session, submission: str, seconds: float) -> Lease:
         Refused: ``submission.unknown``.
         Transient: ``lease.held`` while another process works on it.
     """
-    row = session.scalar(select(Submission).where(Submission.id == submission).with_for_update())
-    if row is None:
+    asked = select(Submission, func.clock_timestamp()).where(Submission.id == submission)
+    found = session.execute(asked.with_for_update(of=Submission)).one_or_none()
+    if found is None:
         raise Refused(
             "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
         )
-    now = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    row, now = found
     if row.lease_holder is not None and row.lease_until is not None and not is_abandoned(row, now):
         raise Transient(
             "lease.held",
@@ -86,10 +87,8 @@ def claim(session: Session, submission: str, seconds: float) -> Lease:
         )
     row.fence += 1
     row.lease_holder = holder()
-    session.execute(
-        _EXTEND,
-        {"s": seconds, "id": submission},
-    )
+    row.lease_until = now + timedelta(seconds=seconds)
+    session.flush()
     return Lease(submission, row.fence)
 
 
@@ -120,7 +119,8 @@ def renew(session: Session, lease: Lease, seconds: float) -> None:
 
 def release(session: Session, lease: Lease) -> None:
     """Give the lease back, if it is still ours."""
-    row = session.scalar(select(Submission).where(Submission.id == lease.submission).with_for_update())
-    if row is not None and row.fence == lease.fence:
-        row.lease_holder = None
-        row.lease_until = None
+    session.execute(
+        update(Submission)
+        .where(Submission.id == lease.submission, Submission.fence == lease.fence)
+        .values(lease_holder=None, lease_until=None)
+    )

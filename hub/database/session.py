@@ -5,6 +5,7 @@ own; the owner appears in migrations only. Errors of SQL quote statements, param
 them leaves this module: they come out as the hub's own, naming a constraint or a state (SQLSTATE) at most.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,9 +13,11 @@ from typing import cast
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, SQLAlchemyError
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from hub.errors import Corrupt, HubError, Transient
 
@@ -24,6 +27,7 @@ AUDITOR = "auditor"
 
 LOCK_WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
+RESTED_SECONDS = 1  # a connection that nobody used for so long is asked whether it still stands
 IDLE_SECONDS = 600  # a process that stands still within a transaction loses it, and its locks, after this
 # SQLSTATE classes and codes after which the same work may succeed (PostgreSQL manual, appendix A).
 _BUSY = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "25P04", "53300"})
@@ -85,11 +89,10 @@ class Database:
                 engine.dispose()
 
     def _engine(self, role: str) -> Engine:
-        return create_engine(
+        engine = create_engine(
             self._urls[role],
             pool_size=2,
             max_overflow=8,
-            pool_pre_ping=True,
             pool_recycle=1800,
             hide_parameters=True,
             connect_args={
@@ -99,6 +102,8 @@ class Database:
                 f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
             },
         )
+        _prove_rested(engine)
+        return engine
 
 
 def raw(session: Session) -> psycopg.Connection:
@@ -159,3 +164,21 @@ def _translate(error: Exception) -> HubError:
     return Corrupt(
         "database.statement", f"the database refused a statement ({kind})", "report this; nothing was changed"
     )
+
+
+def _prove_rested(engine: Engine) -> None:
+    """Ask a connection that has rested whether it still stands; asking each time would double the talk."""
+
+    @event.listens_for(engine, "checkin")
+    def rests(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["rested"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def wakes(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        rested = record.info.get("rested")
+        if rested is None or time.monotonic() - rested < RESTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error:
+            raise DisconnectionError from None  # the pool opens another one
