@@ -20,6 +20,8 @@ README = ROOT / "README.md"
 MACHINE = {
     "hub bench",  # takes minutes; benchmarks/ holds its own tests
     "hub up",  # runs until it is ended; integration/test_service_up
+    "hub demo",  # makes its own hub and takes minutes; alive/test_demo
+    "hub drop",  # runs until it is ended; integration/test_drop_process
     "hub airflow",  # answers with Airflow's words; integration/test_service_airflow
 }
 Verbs = dict[str, Any]
