@@ -27,7 +27,7 @@ AUDITOR = "auditor"
 
 LOCK_WAIT_SECONDS = 60
 CONNECT_SECONDS = 10
-RESTED_SECONDS = 1  # a connection that nobody used for so long is asked whether it still stands
+RESTED_SECONDS = 0.1  # a connection that nobody used for so long is asked whether it still stands
 IDLE_SECONDS = 600  # a process that stands still within a transaction loses it, and its locks, after this
 # SQLSTATE classes and codes after which the same work may succeed (PostgreSQL manual, appendix A).
 _BUSY = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "25P04", "53300"})

@@ -1,4 +1,7 @@
-"""Twenty partners drop 500 small files at once: none lost, none twice, every row accounted for."""
+"""Twenty partners drop many small files at once: none lost, none twice, every row accounted for.
+
+`make test` drops 100; `make test-alive FILES=500` as many as are said.
+"""
 
 import os
 import time
@@ -8,7 +11,7 @@ import pytest
 from tests.alive.hub_up import PARTNERS, Alive, say
 
 pytestmark = pytest.mark.needs("sftp")
-FILES = int(os.environ.get("HUB_TEST_FILES", "500"))
+FILES = int(os.environ.get("HUB_TEST_FILES", "100"))
 PATIENCE = 900
 
 

@@ -64,8 +64,8 @@ def connect(server: EmbeddedPostgres) -> psycopg.Connection:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "hub home"
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("pg") / "hub home"  # short: a socket's path has 107 bytes at most
     place.mkdir(mode=0o700)
     yield place
     postmaster.end_orphans(place / "postgres", 10)
