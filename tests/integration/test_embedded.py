@@ -252,9 +252,10 @@ def listening(server: EmbeddedPostgres) -> set[str]:
     """Find the TCP sockets on which a server listens, as the kernel lists them."""
     sockets = set()
     for pid in postmaster.processes(server.data):
-        for handle in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                sockets.add(str(handle.readlink()))
+        with suppress(FileNotFoundError):  # a process of the server that has just ended
+            for handle in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    sockets.add(str(handle.readlink()))
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
