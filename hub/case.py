@@ -167,6 +167,20 @@ def case_of(session: Session, office: Office, row: Submission) -> Case:
     return Case(office, Lease(row.id, row.fence), agreement, key, row.sha256, row.bytes, row.created_at)
 
 
+def known(session: Session, submission: str) -> Submission:
+    """Read a submission's row.
+
+    Raises:
+        Refused: ``submission.unknown``.
+    """
+    row = session.get(Submission, submission)
+    if row is None:
+        raise Refused(
+            "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
+        )
+    return row
+
+
 def folder_of(office: Office, submission: str) -> Path:
     """Name the folder of a submission's staged parts."""
     return office.staging / submission

@@ -28,7 +28,7 @@ from hub import (
     validation,
 )
 from hub.batch_metrics import Metrics
-from hub.case import Case, Result, at_work, case_of, now, open_case
+from hub.case import Case, Result, at_work, case_of, known, now, open_case
 from hub.database.models import Clearance, Submission
 from hub.database.session import raw
 from hub.errors import Corrupt, Refused
@@ -268,12 +268,7 @@ def state_of(office: Office, submission: str) -> State:
 
 def _known(office: Office, submission: str) -> Submission:
     with office.database.transaction() as session:
-        row = session.get(Submission, submission)
-    if row is None:
-        raise Refused(
-            "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
-        )
-    return row
+        return known(session, submission)
 
 
 def recall(office: Office, submission: str) -> None:

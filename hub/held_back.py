@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hub import dual_control, logbook, registry, reviewers
+from hub.case import known
 from hub.database.models import ReasonCount, StepResult, Submission, SubmissionHistory
 from hub.dual_control import Matter
 from hub.errors import Refused
@@ -33,7 +34,7 @@ def shown(office: Office, submission: str) -> dict[str, Any]:
         Refused: ``submission.unknown``.
     """
     with office.database.transaction() as session:
-        row = _known(session, submission)
+        row = known(session, submission)
         return _line(session, office, row) | {"decisions": _decisions(session, office, row, proofs=True)}
 
 
@@ -44,7 +45,7 @@ def matter(office: Office, submission: str) -> bytes:
         Refused: ``submission.unknown``, ``review.not_waiting``.
     """
     with office.database.transaction() as session:
-        return held(session, _known(session, submission)).canonical
+        return held(session, known(session, submission)).canonical
 
 
 def to_sign(
@@ -52,17 +53,8 @@ def to_sign(
 ) -> bytes:
     """Give the bytes that an approver signs in the namespace of `hub.dual_control`; raises as `matter`."""
     with office.database.transaction() as session:
-        waits = held(session, _known(session, submission))
+        waits = held(session, known(session, submission))
     return dual_control.statement(waits, verdict, approver, reviewers.grounds(verdict, grounds))
-
-
-def _known(session: Session, submission: str) -> Submission:
-    row = session.get(Submission, submission)
-    if row is None:
-        raise Refused(
-            "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
-        )
-    return row
 
 
 def held(session: Session, row: Submission) -> Matter:

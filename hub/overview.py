@@ -7,6 +7,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from hub import logbook
+from hub.case import known
 from hub.database.models import (
     AgreementVersion,
     Parcel,
@@ -17,7 +18,6 @@ from hub.database.models import (
     Submission,
     SubmissionHistory,
 )
-from hub.errors import Refused
 from hub.office import Office
 
 STEPS = ("receive", "validate", "authorise", "protect", "deliver", "acknowledge")
@@ -30,11 +30,7 @@ def of_submission(office: Office, submission: str) -> dict[str, Any]:
         Refused: ``submission.unknown``.
     """
     with office.database.transaction() as session:
-        row = session.get(Submission, submission)
-        if row is None:
-            raise Refused(
-                "submission.unknown", f"no submission is named {submission!r}", "see: hub submission list"
-            )
+        row = known(session, submission)
         parcels = session.scalars(
             select(Parcel).where(Parcel.submission == submission).order_by(Parcel.attempt)
         ).all()
