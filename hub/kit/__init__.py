@@ -1,1 +1,1 @@
-"""The auditor's kit (Prüfpaket): one archive that proves the transfer log offline, without trusting the hub."""
+"""The auditor's kit (Prüfpaket): one archive that proves the transfer log offline, the hub not trusted."""
