@@ -45,7 +45,7 @@ Kind = Literal[
 ]
 
 # What must be filled for a kind to mean anything. An intent is the whole answer to "who sent what to whom on
-# which ground", because after it the data leave.
+# which ground", because after it the data leave. What a person or the hub's own keeping did needs its reason.
 REQUIRED: Mapping[Kind, tuple[str, ...]] = {
     "submission": ("submission",),
     "decision": ("submission", "counts"),
@@ -56,7 +56,24 @@ REQUIRED: Mapping[Kind, tuple[str, ...]] = {
     "outcome": ("submission",),
     "receipt": ("submission", "receipt"),
     "collected": ("submission", "parcel"),
+    "consent": ("reason", "counts"),
     "agreement": ("agreement", "agreement_version", "agreement_digest"),
+    "key": ("reason", "details"),
+    "reidentification": ("reason",),
+    "review": ("submission", "reason", "details"),
+    "report": ("reason",),
+    "log_read": ("reason",),
+    "retention": ("reason",),
+    "restore": ("reason",),
+    "alarm": ("reason",),
+}
+
+# Fields that mean something in these kinds only.
+RESERVED: Mapping[str, tuple[Kind, ...]] = {
+    "commitment": ("intent",),
+    "consent_policy_digest": ("intent",),
+    "disclosure": ("intent",),
+    "span": ("retention", "restore"),
 }
 
 MOST_BYTES = 65_535
@@ -99,6 +116,28 @@ class ReceiptDigest(_Strict):
     sha256: Digest
 
 
+class Commitment(_Strict):
+    """What binds a transfer to its rows (`hub.ledger.commitment`): scheme, Merkle root, how many rows."""
+
+    scheme: Literal["rows-sha256-v1"]
+    root: Digest
+    rows: Annotated[int, Field(ge=1, le=_SAFE)]
+
+
+class Span(_Strict):
+    """Entries of the log by their indexes, both included."""
+
+    first: Count
+    last: Count
+
+    @model_validator(mode="after")
+    def _is_forward(self) -> Self:
+        if self.first > self.last:
+            message = "a span ends where it begins, or later"
+            raise ValueError(message)
+        return self
+
+
 class Entry(_Strict):
     """One event. The caller gives the time (UTC); the nonce stops that a guessed body is confirmed."""
 
@@ -125,6 +164,10 @@ class Entry(_Strict):
     attempt: Annotated[int, Field(ge=1, le=_SAFE)] | None = None
     receipt: ReceiptDigest | None = None
     key_versions: dict[Slug, Count] | None = None
+    commitment: Commitment | None = None
+    consent_policy_digest: Digest | None = None
+    disclosure: dict[Slug, Text | Annotated[int, Field(ge=-_SAFE, le=_SAFE)]] | None = None
+    span: Span | None = None
     details: dict[Slug, Text | Annotated[int, Field(ge=-_SAFE, le=_SAFE)]] | None = None
 
     @field_validator("time")
@@ -144,6 +187,14 @@ class Entry(_Strict):
         missing = [name for name in REQUIRED.get(self.kind, ()) if getattr(self, name) is None]
         if missing:
             message = f"an entry of kind {self.kind} needs {', '.join(missing)}"
+            raise ValueError(message)
+        foreign = [
+            name
+            for name, kinds in RESERVED.items()
+            if self.kind not in kinds and getattr(self, name) is not None
+        ]
+        if foreign:
+            message = f"an entry of kind {self.kind} has no {', '.join(foreign)}"
             raise ValueError(message)
         return self
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hub.errors import Corrupt
 from hub.ledger import entry
-from hub.ledger.entry import Actor, Entry, Kind, Parcel, ReceiptDigest
+from hub.ledger.entry import Actor, Commitment, Entry, Kind, Parcel, ReceiptDigest, Span
 
 NOON = datetime(2025, 3, 4, 12, 0, 0, 5, tzinfo=UTC)
 HUB = Actor(role="hub", id="exchange")
@@ -25,11 +25,20 @@ codes = st.from_regex(r"\A[a-z][a-z0-9_]{0,8}(\.[a-z0-9_]{1,8}){0,2}\Z")
 
 @st.composite
 def events(draw: st.DrawFn) -> Entry:
+    kind = draw(st.sampled_from(get_args(Kind)))
+    own = {
+        "commitment": st.builds(
+            Commitment, scheme=st.just("rows-sha256-v1"), root=st.just(DIGEST), rows=st.integers(1, 2**53 - 1)
+        ),
+        "consent_policy_digest": st.just(DIGEST),
+        "disclosure": st.dictionaries(slugs, texts | st.integers(-5, 5), max_size=2),
+        "span": counts.map(lambda first: Span(first=first, last=2**53 - 1)),
+    }
     return Entry(
-        kind=draw(st.sampled_from(get_args(Kind))),
+        kind=kind,
         time=draw(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))),  # noqa: DTZ001
         actor=Actor(role=draw(slugs), id=draw(texts)),
-        reason=draw(st.none() | texts),
+        reason=draw(texts),
         submission=draw(texts),
         agreement=draw(texts),
         agreement_version="1.0.0",
@@ -45,12 +54,13 @@ def events(draw: st.DrawFn) -> Entry:
         attempt=draw(st.integers(1, 99)),
         receipt=ReceiptDigest(kind="received", sha256=DIGEST),
         key_versions=draw(st.none() | st.dictionaries(slugs, counts, max_size=2)),
-        details=draw(st.none() | st.dictionaries(slugs, texts | st.integers(-5, 5), max_size=4)),
+        details=draw(st.dictionaries(slugs, texts | st.integers(-5, 5), max_size=4)),
+        **{name: draw(values) for name, values in own.items() if kind in entry.RESERVED[name]},
     )
 
 
 def simple(**fields: Any) -> Entry:
-    given: dict[str, Any] = {"kind": "alarm", "time": NOON, "nonce": "0" * 32, "actor": HUB}
+    given: dict[str, Any] = {"kind": "alarm", "time": NOON, "nonce": "0" * 32, "actor": HUB, "reason": "test"}
     return Entry(**given | fields)
 
 
@@ -75,13 +85,13 @@ def test_an_entry_is_written_exactly_so() -> None:
     event = simple(details={"b": 1, "a": "ä"}, reasons={"value.format": 2})
     assert entry.canonical(event).decode() == (
         '{"actor":{"id":"exchange","role":"hub"},"details":{"a":"ä","b":1},"format":1,"kind":"alarm",'
-        '"nonce":"00000000000000000000000000000000","reasons":{"value.format":2},'
+        '"nonce":"00000000000000000000000000000000","reason":"test","reasons":{"value.format":2},'
         '"time":"2025-03-04T12:00:00.000005Z"}'
     )
 
 
 def test_each_entry_has_a_nonce_of_128_bits_of_its_own() -> None:
-    nonces = {Entry(kind="alarm", time=NOON, actor=HUB).nonce for _ in range(100)}
+    nonces = {Entry(kind="alarm", time=NOON, actor=HUB, reason="test").nonce for _ in range(100)}
     assert len(nonces) == 100
     assert {len(bytes.fromhex(nonce)) for nonce in nonces} == {16}
 
@@ -143,10 +153,38 @@ def test_a_kind_without_what_gives_it_meaning_is_no_entry(kind: Kind, name: str)
         "parcel": Parcel(name="p", sha256=DIGEST, bytes=1),
         "attempt": 1,
         "receipt": ReceiptDigest(kind="received", sha256=DIGEST),
+        "details": {"a": 1},
     }
     assert simple(kind=kind, **full).kind == kind
     with pytest.raises(ValidationError, match=f"needs {name}"):
         simple(kind=kind, **full | {name: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("commitment", Commitment(scheme="rows-sha256-v1", root=DIGEST, rows=1)),
+        ("consent_policy_digest", DIGEST),
+        ("disclosure", {"k": 5}),
+        ("span", Span(first=0, last=0)),
+    ],
+)
+def test_what_belongs_to_one_kind_stands_in_no_other(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=f"has no {name}"):
+        simple(**{name: value})
+
+
+@pytest.mark.parametrize("fields", [{"first": 2, "last": 1}, {"first": -1, "last": 1}, {"first": 1}])
+def test_a_span_runs_forward(fields: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        Span(**fields)
+
+
+def test_a_commitment_is_over_some_rows_and_of_the_known_scheme() -> None:
+    for other in ({"rows": 0}, {"scheme": "rows-md5"}, {"root": "ab"}):
+        fields: dict[str, Any] = {"scheme": "rows-sha256-v1", "root": DIGEST, "rows": 1}
+        with pytest.raises(ValidationError):
+            Commitment(**fields | other)
 
 
 def test_a_pseudonym_has_no_place_in_the_log() -> None:
