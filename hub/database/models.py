@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hub.database.decisions import ReviewDecision, Staff
+from hub.database.proofs import LogReading, RowSeed
 from hub.database.register import (
     HUB,
     NOW,
@@ -45,6 +46,7 @@ __all__ = [
     "LedgerCheckpoint",
     "LedgerEntry",
     "LedgerNode",
+    "LogReading",
     "Parcel",
     "Partner",
     "PartnerKey",
@@ -54,6 +56,7 @@ __all__ = [
     "ReasonCount",
     "Receipt",
     "ReviewDecision",
+    "RowSeed",
     "Staff",
     "StateRule",
     "StepResult",
@@ -242,7 +245,12 @@ class LedgerEntry(Base):
     """One entry of the transfer log, as canonical JSON, with its leaf hash."""
 
     __tablename__ = "entry"
-    __table_args__ = LEDGER
+    __table_args__ = (
+        Index("entry_terms", text("ledger.terms(body)"), postgresql_using="gin"),
+        Index("entry_of_kind", "kind", "index"),
+        Index("entry_recorded", "recorded_at"),
+        LEDGER,
+    )
     index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     body: Mapped[bytes]
     leaf_hash: Mapped[bytes]

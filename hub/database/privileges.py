@@ -36,6 +36,8 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
     "hub.staff": (READ, ADD, (CHANGE, "public_key", "fingerprint", "active")),
     "hub.review_decision": (READ, ADD),
     "ledger.entry": (READ, ADD),
+    "hub.row_seed": (READ, ADD, REMOVE),  # removed at the end of its retention, never changed
+    "hub.log_reading": (READ, ADD, (CHANGE, "readings", "seen", "last_at"), REMOVE),
     "ledger.node": (READ, ADD),
     "ledger.checkpoint": (READ, ADD),
 }

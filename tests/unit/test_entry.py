@@ -26,7 +26,7 @@ codes = st.from_regex(r"\A[a-z][a-z0-9_]{0,8}(\.[a-z0-9_]{1,8}){0,2}\Z")
 @st.composite
 def events(draw: st.DrawFn) -> Entry:
     kind = draw(st.sampled_from(get_args(Kind)))
-    own = {
+    own: dict[str, st.SearchStrategy[Any]] = {
         "commitment": st.builds(
             Commitment, scheme=st.just("rows-sha256-v1"), root=st.just(DIGEST), rows=st.integers(1, 2**53 - 1)
         ),
