@@ -110,7 +110,7 @@ def contents(session: Session, size: int, since: int = 0) -> Iterator[tuple[Tile
 def _fetched(session: Session, tiles: list[Tile]) -> Iterator[tuple[Tile, bytes]]:
     """Fetch neighbouring tiles of one level by one query."""
     first, last = tiles[0].index * WIDTH, tiles[-1].index * WIDTH + tiles[-1].width - 1
-    rows = {row[0]: row[1] for row in session.execute(_query(tiles[0].level, first, last))}
+    rows = dict(session.execute(_query(tiles[0].level, first, last)).all())
     for tile in tiles:
         hashes = rows.get(tile.index, b"")
         if len(hashes) != tile.width * HASH_BYTES:
@@ -120,7 +120,7 @@ def _fetched(session: Session, tiles: list[Tile]) -> Iterator[tuple[Tile, bytes]
         yield tile, hashes
 
 
-def _query(level: int, first: int, last: int) -> Select[tuple[int, bytes]]:
+def _query(level: int, first: int, last: int) -> Select[int, bytes]:
     """Select tiles by index: the server joins the hashes of each; level 0 are the leaf hashes of entries."""
     if level == 0:
         index, stored = LedgerEntry.index, LedgerEntry.leaf_hash
