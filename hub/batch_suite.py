@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -72,16 +73,23 @@ def _answer(result: Any) -> Answer:
 
 def _results(figures: Mapping[str, float], asked: Sequence[Bounds]) -> list[Any]:
     import pandas as pd
-    from great_expectations import ExpectationSuite, get_context
     from great_expectations.core.result_format import ResultFormat
+
+    batch = metrics_frames().get_batch(
+        {"dataframe": pd.DataFrame({key: [figure] for key, figure in figures.items()}, dtype="float64")}
+    )
+    suite = _suite(tuple(figures), tuple(asked))
+    return list(batch.validate(suite, result_format=ResultFormat.BOOLEAN_ONLY).results)
+
+
+@cache
+def metrics_frames() -> Any:
+    """Give Great Expectations its place for frames of figures: one in a process, best made before a fork."""
+    from great_expectations import get_context
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
         ProgressBarsConfig,
-    )
-    from great_expectations.expectations.core import (
-        ExpectColumnValuesToBeBetween,
-        ExpectColumnValuesToNotBeNull,
     )
 
     # 1.24 no longer ships an analytics client; the switch stays off for a version that brings one back.
@@ -92,20 +100,28 @@ def _results(figures: Mapping[str, float], asked: Sequence[Bounds]) -> list[Any]
     )
     context = get_context(mode="ephemeral", project_config=config)
     asset = context.data_sources.add_pandas("hub").add_dataframe_asset("metrics")
-    batch = asset.add_batch_definition_whole_dataframe("batch").get_batch(
-        {"dataframe": pd.DataFrame({key: [figure] for key, figure in figures.items()}, dtype="float64")}
+    return asset.add_batch_definition_whole_dataframe("batch")
+
+
+@lru_cache(maxsize=64)
+def _suite(keys: tuple[str, ...], asked: tuple[Bounds, ...]) -> Any:
+    """Write the expectations of one agreement; its submissions are all asked the same."""
+    from great_expectations import ExpectationSuite
+    from great_expectations.expectations.core import (
+        ExpectColumnValuesToBeBetween,
+        ExpectColumnValuesToNotBeNull,
     )
-    suite = ExpectationSuite(
+
+    return ExpectationSuite(
         name="batch",
         expectations=[
-            *(ExpectColumnValuesToNotBeNull(column=key) for key in figures),
+            *(ExpectColumnValuesToNotBeNull(column=key) for key in keys),
             *(
                 ExpectColumnValuesToBeBetween(column=key, min_value=low, max_value=high)
                 for key, low, high in asked
             ),
         ],
     )
-    return list(batch.validate(suite, result_format=ResultFormat.BOOLEAN_ONLY).results)
 
 
 def question(figures: Mapping[str, float], asked: Sequence[Bounds]) -> bytes:
