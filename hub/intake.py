@@ -134,10 +134,8 @@ def _record(
     session.add(StepResult(submission=identity, step="intake", fence=0, parts=0, facts=facts, seconds=0))
     session.flush()
     details: dict[str, str | int] = {"sha256": sha256, "bytes": size}
-    (told,) = logbook.append(
-        session, office, [logbook.entry("submission", at, identity, agreement, details=details)]
-    )
-    logbook.issue_receipt(session, office, row, kind="received", at=at, reasons={}, told=told)
+    told = logbook.entry("submission", at, identity, agreement, details=details)
+    logbook.append_with_receipt(session, office, row, told, kind="received", at=at, reasons={})
     return identity
 
 

@@ -1,7 +1,7 @@
 """What the steps write into the transfer log, and the receipts that quote it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from hub.database.models import Receipt, Submission
 from hub.keys import KeyRing
 from hub.ledger import store
 from hub.ledger.entry import Actor, Entry, Kind, ReceiptDigest
-from hub.ledger.store import Recorded
+from hub.ledger.store import Following, Recorded
 from hub.office import Office
 from hub.states import Fate
 from schemas.agreement import Agreement, Statute
@@ -48,7 +48,14 @@ def entry(kind: Kind, at: datetime, submission: str, agreement: Agreement, **mor
 
 def append(session: Session, office: Office, entries: list[Entry]) -> list[Recorded]:
     """Append to the transfer log within the caller's transaction."""
-    return store.append(session, office.ring.log_signer(), office.settings.origin, entries)
+    return _append(session, office, entries)
+
+
+def _append(
+    session: Session, office: Office, entries: Sequence[Entry], following: Following | None = None
+) -> list[Recorded]:
+    signer, origin = office.ring.log_signer(), office.settings.origin
+    return store.append(session, signer, origin, entries, following=following)
 
 
 def counts(row: Submission) -> dict[str, int]:
@@ -59,53 +66,55 @@ def counts(row: Submission) -> dict[str, int]:
     }
 
 
-def issue_receipt(
+def append_with_receipt(
     session: Session,
     office: Office,
     row: Submission,
+    entry: Entry,
     *,
     kind: receipts.Kind,
     at: datetime,
     reasons: Mapping[str, int],
-    told: Recorded,
-) -> None:
-    """Sign a receipt that quotes a log entry, keep it for the sender, and log its digest."""
-    token = receipts.issue(
-        office.ring.receipt_signer(),
-        key_name(office.ring),
-        kind=kind,
-        issuer=office.settings.origin.partition("/")[0],
-        audience=row.sender,
-        submission=row.id,
-        agreement_id=row.agreement,
-        agreement_version=row.agreement_version,
-        sha256=row.sha256,
-        counts=counts(row),
-        reasons=reports.coarse(reasons),
-        log=receipts.Place(
-            index=told.index, leaf_hash=told.leaf_hash.hex(), checkpoint=store.latest_checkpoint(session)
-        ),
-        issued_at=at,
-        jti=f"{row.id}/{kind}",
-    )
-    session.add(Receipt(submission=row.id, kind=kind, token=token, log_index=told.index, issued_at=at))
+) -> Recorded:
+    """Append an entry and, in the same write, the digest of a receipt that quotes it; the sender gets that.
+
+    Returns where the entry stands.
+    """
+    issued: list[Receipt] = []
+
+    def following(told: Sequence[Recorded], checkpoint: str) -> Entry:
+        (place,) = told
+        token = receipts.issue(
+            office.ring.receipt_signer(),
+            key_name(office.ring),
+            kind=kind,
+            issuer=office.settings.origin.partition("/")[0],
+            audience=row.sender,
+            submission=row.id,
+            agreement_id=row.agreement,
+            agreement_version=row.agreement_version,
+            sha256=row.sha256,
+            counts=counts(row),
+            reasons=reports.coarse(reasons),
+            log=receipts.Place(index=place.index, leaf_hash=place.leaf_hash.hex(), checkpoint=checkpoint),
+            issued_at=at,
+            jti=f"{row.id}/{kind}",
+        )
+        issued.append(Receipt(submission=row.id, kind=kind, token=token, log_index=place.index, issued_at=at))
+        return Entry(
+            kind="receipt",
+            time=at,
+            actor=HUB,
+            submission=row.id,
+            agreement=row.agreement,
+            sender=row.sender,
+            receipt=ReceiptDigest(kind=kind, sha256=hashlib.sha256(token.encode()).hexdigest()),
+        )
+
+    (told,) = _append(session, office, [entry], following)
+    session.add_all(issued)
     session.flush()
-    digest = ReceiptDigest(kind=kind, sha256=hashlib.sha256(token.encode()).hexdigest())
-    append(
-        session,
-        office,
-        [
-            Entry(
-                kind="receipt",
-                time=at,
-                actor=HUB,
-                submission=row.id,
-                agreement=row.agreement,
-                sender=row.sender,
-                receipt=digest,
-            )
-        ],
-    )
+    return told
 
 
 def key_name(ring: KeyRing) -> str:

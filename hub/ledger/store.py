@@ -5,24 +5,40 @@ they complete, and one signed checkpoint in the caller's transaction: all of it 
 caller's commit, or none of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import func, insert, select, tuple_
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from psycopg import Connection
+from sqlalchemy import select, tuple_
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from hub.database.models import LedgerCheckpoint, LedgerEntry, LedgerNode
+from hub.database.session import raw
 from hub.errors import Corrupt, Refused, Transient
 from hub.ledger import tree
 from hub.ledger.checkpoint import Checkpoint, sign_checkpoint
-from hub.ledger.entry import Entry, canonical
+from hub.ledger.entry import Entry
 from hub.ledger.proof import Proof
+from hub.ledger.turn import LOCK, VERIFY, Floor, Page, Place, placed, take_turn, write
 
-LOCK = 0x7472616E73666572  # "transfer": the advisory lock that every writer of the log holds until it commits
-_VERIFY = "Stop sending, run `hub log verify`, and keep the database as it is for the auditor."
+__all__ = [
+    "LOCK",
+    "Floor",
+    "Following",
+    "Recorded",
+    "Stored",
+    "append",
+    "entries",
+    "latest_checkpoint",
+    "nodes",
+    "prove",
+    "prove_consistency",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +49,68 @@ class Recorded:
     leaf_hash: bytes
 
 
+Following = Callable[[Sequence[Recorded], str], Entry]
+"""Makes one more entry from where others will stand, and from a checkpoint that covers them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry as it lies in the log."""
+    """An entry as it lies in the log; ``body`` is None once it has been erased (its leaf hash stays)."""
 
     index: int
-    body: bytes
+    body: bytes | None
     leaf_hash: bytes
     recorded_at: datetime
 
 
 def append(
-    session: Session, signer: Ed25519PrivateKey, origin: str, entries: Sequence[Entry]
+    session: Session,
+    signer: Ed25519PrivateKey,
+    origin: str,
+    entries: Sequence[Entry],
+    *,
+    following: Following | None = None,
+    floor: Floor | None = None,
 ) -> list[Recorded]:
     """Append entries in the caller's transaction, without gaps, and sign a checkpoint over the new size.
 
     Writers queue on an advisory lock until the transaction ends, so append late and commit soon. The
     transaction must be READ COMMITTED: an older snapshot would not see what the writer before has committed.
-    Appending the same event twice is for the caller to prevent.
+    Appending the same event twice is for the caller to prevent. Where the database's clock is behind the
+    entry before, an alarm entry that says so comes first; it is not among the returned ones.
+
+    Args:
+        session: in whose transaction it is done.
+        signer: the log's key.
+        origin: the log's name.
+        entries: what has happened, in order.
+        following: makes one more entry out of where these stand and a checkpoint that covers them (a receipt
+            quotes both); it is written with them.
+        floor: size and root that the log is known to have had.
 
     Raises:
         Corrupt: the stored log does not fit its newest checkpoint; nothing is written or signed on top of it.
-        Transient: the database is away, or the transaction's snapshot is too old.
+        Transient: the database is away or full, the transaction's snapshot is too old, or the log is not
+            the one that ``floor`` tells of (``hub.closed``).
     """
     if not entries:
         return []
     session.flush()  # what the caller has pending fails under its own name, not under the log's
-    bodies = [canonical(entry) for entry in entries]
-    leaves = [tree.leaf_hash(body) for body in bodies]
-    try:
-        session.execute(select(func.pg_advisory_xact_lock(LOCK)))
-        old, hashes = _tip(session)
-        layers = tree.grow(old.size, b"".join(leaves), lambda *place: hashes[place])
-        hashes |= {place: node for layer in layers for place, node in _placed(layer)}
-        size = old.size + len(entries)
-        checkpoint = Checkpoint(origin, size, tree.root(size, lambda *place: hashes[place]))
-        _write(session, old.size, list(zip(entries, bodies, leaves, strict=True)), layers[1:])
-        note = sign_checkpoint(checkpoint, signer)
-        session.execute(insert(LedgerCheckpoint), [{"size": size, "root": checkpoint.root, "note": note}])
-    except IntegrityError:
-        raise _behind() from None
-    except (OperationalError, InterfaceError) as error:
-        raise _away(error) from None
-    return [Recorded(index, leaf) for index, leaf in enumerate(leaves, old.size)]
+    pages = [Page.of(entry) for entry in entries]
+    with _speaking(session) as connection:
+        tip = take_turn(connection, floor)
+        if (alarm := tip.alarm()) is not None:
+            pages.insert(0, Page.of(alarm))
+        hashes = dict(tip.nodes)
+        layers = _grow(tip.size, pages, hashes)
+        checkpoint = _checkpoint(origin, tip.size + len(pages), hashes)
+        told = [Recorded(index, page.leaf) for index, page in enumerate(pages, tip.size)][-len(entries) :]
+        if following is not None:
+            pages.append(Page.of(following(told, sign_checkpoint(checkpoint, signer))))
+            layers += _grow(checkpoint.size, pages[-1:], hashes)
+            checkpoint = _checkpoint(origin, checkpoint.size + 1, hashes)
+        write(connection, tip.size, pages, layers, [(checkpoint, sign_checkpoint(checkpoint, signer))])
+    return told
 
 
 def latest_checkpoint(session: Session) -> str:
@@ -122,48 +157,33 @@ def prove_consistency(session: Session, old: int, new: int) -> list[bytes]:
     return tree.consistency_proof(old, new, nodes(session))
 
 
-def _tip(session: Session) -> tuple[Checkpoint, dict[tuple[int, int], bytes]]:
-    """Read size and frontier and hold them against the newest checkpoint: a fork is never signed (C2SP)."""
-    last = session.scalar(select(func.max(LedgerEntry.index)))
-    size = 0 if last is None else last + 1
-    newest = (
-        select(LedgerCheckpoint.size, LedgerCheckpoint.root).order_by(LedgerCheckpoint.size.desc()).limit(1)
-    )
-    signed = session.execute(newest).one_or_none()
-    if size != (signed.size if signed else 0):
-        message = (
-            f"the log holds {size} entries, its newest checkpoint is over {signed.size if signed else 0}"
-        )
-        raise Corrupt(code="ledger.checkpoint", message=message, remedy=_VERIFY)
-    hashes = _load(session, tree.frontier(size))
-    root = tree.root(size, lambda *place: hashes[place])
-    if signed and root != signed.root:
-        message = f"the stored tree of size {size} does not have the root of its checkpoint"
-        raise Corrupt(code="ledger.checkpoint", message=message, remedy=_VERIFY)
-    return Checkpoint("", size, root), hashes
+def _grow(size: int, pages: Sequence[Page], hashes: dict[Place, bytes]) -> list[tree.Layer]:
+    """Grow the tree by pages; ``hashes`` learns all nodes that become complete, the inner ones return."""
+    layers = tree.grow(size, b"".join(page.leaf for page in pages), lambda *place: hashes[place])
+    hashes |= {place: node for layer in layers for place, node in placed(layer)}
+    return layers[1:]
 
 
-def _write(
-    session: Session, first: int, logged: Sequence[tuple[Entry, bytes, bytes]], layers: Sequence[tree.Layer]
-) -> None:
-    rows = [
-        {"index": index, "body": body, "leaf_hash": leaf, "kind": entry.kind, "submission": entry.submission}
-        for index, (entry, body, leaf) in enumerate(logged, first)
-    ]
-    session.execute(insert(LedgerEntry), rows)
-    completed = [
-        {"level": level, "index": index, "hash": node}
-        for layer in layers
-        for (level, index), node in _placed(layer)
-    ]
-    if completed:
-        session.execute(insert(LedgerNode), completed)
+def _checkpoint(origin: str, size: int, hashes: Mapping[Place, bytes]) -> Checkpoint:
+    return Checkpoint(origin, size, tree.root(size, lambda *place: hashes[place]))
 
 
-def _placed(layer: tree.Layer) -> Iterator[tuple[tuple[int, int], bytes]]:
-    for offset in range(len(layer.hashes) // tree.HASH_BYTES):
-        at = offset * tree.HASH_BYTES
-        yield (layer.level, layer.first + offset), layer.hashes[at : at + tree.HASH_BYTES]
+@contextmanager
+def _speaking(session: Session) -> Iterator[Connection]:
+    """Speak to the database directly; its errors quote statements, so none of them goes on."""
+    try:
+        held = session.connection()
+        connection = raw(session)
+    except DBAPIError as error:
+        raise _away(error) from None
+    try:
+        yield connection
+    except psycopg.IntegrityError:
+        raise _behind() from None
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if connection.closed:
+            held.invalidate()  # or the session would fail once more, at its rollback
+        raise _away(error) from None
 
 
 def _load(session: Session, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
@@ -182,7 +202,7 @@ def _load(session: Session, places: Sequence[tuple[int, int]]) -> dict[tuple[int
     missing = sorted(set(places) - found.keys())
     if missing:
         message = f"the stored tree lacks node {missing[0][1]} of level {missing[0][0]}"
-        raise Corrupt(code="ledger.node", message=message, remedy=_VERIFY)
+        raise Corrupt(code="ledger.node", message=message, remedy=VERIFY)
     return found
 
 
@@ -193,8 +213,15 @@ def _behind() -> Transient:
     )
 
 
-def _away(error: OperationalError | InterfaceError) -> Transient:
-    message = f"the transfer log could not be written ({type(error.orig).__name__})"
+def _away(error: psycopg.Error | DBAPIError) -> Transient:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.DiskFull):
+        return Transient(
+            code="ledger.full",
+            message="the transfer log could not be written: the database has no disk space left",
+            remedy="Free some space; nothing is lost, and nothing is sent meanwhile.",
+        )
+    message = f"the transfer log could not be written ({type(cause).__name__})"
     return Transient(
         code="ledger.unavailable", message=message, remedy="Repeat once the database answers again."
     )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, get_args
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -62,6 +63,12 @@ def events(draw: st.DrawFn) -> Entry:
 def simple(**fields: Any) -> Entry:
     given: dict[str, Any] = {"kind": "alarm", "time": NOON, "nonce": "0" * 32, "actor": HUB, "reason": "test"}
     return Entry(**given | fields)
+
+
+@settings(deadline=None, max_examples=100)
+@given(events())
+def test_the_standard_library_writes_entries_as_rfc_8785_asks(event: Entry) -> None:
+    assert entry.canonical(event) == rfc8785.dumps(event.model_dump(mode="json", exclude_none=True))
 
 
 @settings(deadline=None, max_examples=50)
@@ -154,6 +161,7 @@ def test_a_kind_without_what_gives_it_meaning_is_no_entry(kind: Kind, name: str)
         "attempt": 1,
         "receipt": ReceiptDigest(kind="received", sha256=DIGEST),
         "details": {"a": 1},
+        "commitment": Commitment(scheme="rows-sha256-v1", root=DIGEST, rows=1) if kind == "intent" else None,
     }
     assert simple(kind=kind, **full).kind == kind
     with pytest.raises(ValidationError, match=f"needs {name}"):
@@ -185,6 +193,28 @@ def test_a_commitment_is_over_some_rows_and_of_the_known_scheme() -> None:
         fields: dict[str, Any] = {"scheme": "rows-sha256-v1", "root": DIGEST, "rows": 1}
         with pytest.raises(ValidationError):
             Commitment(**fields | other)
+
+
+def test_an_intent_under_consent_names_the_consent_policy() -> None:
+    full = {
+        "submission": "S-1",
+        "agreement": "E3",
+        "agreement_version": "1.0.0",
+        "agreement_digest": DIGEST,
+        "sender": "kvhs",
+        "recipient": "jobcenter",
+        "purpose": "https://w3id.org/dpv#ServiceProvision",
+        "legal_basis": "consent: language-progress@1",
+        "counts": {"delivered": 3},
+        "columns": ("a",),
+        "parcel": Parcel(name="p", sha256=DIGEST, bytes=1),
+        "attempt": 1,
+        "commitment": Commitment(scheme="rows-sha256-v1", root=DIGEST, rows=3),
+    }
+    assert simple(kind="intent", **full, consent_policy_digest=DIGEST).kind == "intent"
+    with pytest.raises(ValidationError, match="consent_policy_digest"):
+        simple(kind="intent", **full)
+    assert simple(kind="intent", **full | {"legal_basis": "statute: IntV §8(3)"}).kind == "intent"
 
 
 def test_a_pseudonym_has_no_place_in_the_log() -> None:
