@@ -5,9 +5,11 @@ delivery can ask "has anything changed since I decided?" without trusting a cloc
 SGB X §67b(2)).
 """
 
+import hashlib
 from datetime import datetime
 
 import numpy as np
+import rfc8785
 from numpy.typing import NDArray
 from psycopg import Connection, sql
 
@@ -29,6 +31,30 @@ CODES = (
 VALID, MISSING = 0, len(CODES) - 1
 
 _BYTES_EACH = 400  # of the table for each person asked for: about twice as many consents
+
+
+POLICY = 1
+"""The version of the rules by which consents are judged (`decide`, `_scopes`); raised when they change."""
+
+
+def policy_digest(agreement: Agreement) -> str | None:
+    """Give the digest (SHA-256, hex) of what a consent must cover under an agreement; None under a statute.
+
+    It is over canonical JSON (RFC 8785) of the rules' version, codes by rising weight, templates, recipient,
+    purpose and the fields that are released.
+    """
+    basis = agreement.legal_basis
+    if not isinstance(basis, ConsentBasis):
+        return None
+    policy = {
+        "rules": POLICY,
+        "codes": [code for code in CODES if code is not None],
+        "templates": sorted(basis.templates),
+        "recipient": agreement.recipient.id,
+        "purpose": agreement.purpose,
+        "fields": sorted(field.name for field in agreement.released),
+    }
+    return hashlib.sha256(rfc8785.dumps(policy)).hexdigest()
 
 
 def forbid_changes(connection: Connection) -> None:

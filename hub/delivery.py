@@ -24,6 +24,7 @@ from hub import (
     lease,
     logbook,
     registry,
+    salts,
     settlement,
     staging,
 )
@@ -31,6 +32,7 @@ from hub.case import Case, Result, Step, now
 from hub.database.models import Clearance, DeliveredRows, Parcel
 from hub.database.session import raw
 from hub.errors import Corrupt
+from hub.ledger import commitment
 from hub.ledger.entry import Parcel as ParcelDigest
 from hub.states import Fate, State
 
@@ -79,13 +81,15 @@ def pass_people(case: Case) -> None:
         dual_control.require(session, case)
 
 
-def pass_gate(case: Case, made: Result, decided: Result) -> None:
+def pass_gate(case: Case, made: Result, decided: Result) -> commitment.Rows:
     """Hold the finished bytes against the egress gate, and its reading against what protect wrote down.
+
+    Returns the rows to commit to: those that the gate read, under a seed of their own.
 
     Raises:
         Corrupt: ``egress.*``; the parcel must not leave.
     """
-    hidden = case.agreement.identity == "pseudonym"
+    hidden, rows = case.agreement.identity == "pseudonym", commitment.Rows()
     with case.office.database.transaction() as session:
         name = parcel_name(case, _attempt(session, case.submission))
     with staging.open_sealed(made.folder / "parcel", case.key) as source:
@@ -98,11 +102,13 @@ def pass_gate(case: Case, made: Result, decided: Result) -> None:
             rows=made.facts["rows"],
             withheld=_identifiers(case) if hidden else (),
             known=(case.submission,),
+            witness=rows.add,
         )
     if seen.sha256 != made.facts["sha256"]:
         raise Corrupt(
             "egress.format", "expected the bytes that protect wrote, found others", "protect it anew"
         )
+    return rows
 
 
 def _cleared(case: Case, decided: Result) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -119,10 +125,11 @@ def _identifiers(case: Case) -> Iterator[pl.DataFrame]:
         yield from case.parts(case.result(step), "rows", columns=names)
 
 
-def intend(case: Case, made: Result) -> str:
+def intend(case: Case, made: Result, rows: commitment.Rows) -> str:
     """Write the intent to the transfer log and wait until it is durable; returns the parcel's id.
 
-    A parcel that an earlier attempt intended and did not send is taken up again: one intent per parcel.
+    It commits to the rows, whose seed becomes durable along with it. A parcel that an earlier attempt
+    intended and did not send is taken up again, with its seed: one intent per parcel.
     """
     with case.office.database.transaction() as session:
         row = lease.hold(session, case.lease)
@@ -143,6 +150,8 @@ def intend(case: Case, made: Result) -> str:
             parcel=digest,
             attempt=attempt,
             key_versions={"pseudonym": 1} if case.agreement.identity == "pseudonym" else None,
+            commitment=rows.commitment(),
+            consent_policy_digest=consent.policy_digest(case.agreement),
         )
         (told,) = logbook.append(session, case.office, [intent])
         identity = f"P-{row.id}-{attempt}"
@@ -159,6 +168,8 @@ def intend(case: Case, made: Result) -> str:
                 intent_index=told.index,
             )
         )
+        session.flush()
+        salts.keep(session, case.office, identity, rows.seed)
         return identity
 
 

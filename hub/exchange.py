@@ -158,8 +158,8 @@ def deliver(case: Case) -> None:
     delivery.pass_people(case)
     with at_work(case, "deliver") as step:
         if made.facts["rows"]:
-            delivery.pass_gate(case, made, decided)
-            parcel = delivery.intend(case, made)
+            rows = delivery.pass_gate(case, made, decided)
+            parcel = delivery.intend(case, made, rows)
             delivery.send(case, step, parcel, made, decided)
         else:
             delivery.send_nothing(case, step)

@@ -7,7 +7,7 @@ as many rows as were cleared, and none of the identifiers that were held back. A
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
@@ -43,15 +43,15 @@ class Inspection:
 
 
 class _Seen(NamedTuple):
-    """What the gate saw in some rows: how many, the first bad column and row, persons, words that left."""
+    """What the gate saw: the rows as read, the first bad column and row, persons, words that left."""
 
-    rows: int
+    frame: pl.DataFrame
     bad: tuple[str, int] | None
     persons: list[pl.DataFrame]
     words: list[pl.Series]
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 -- the gate has one door, and everything goes through it
     parcel: BinaryIO,
     *,
     name: str,
@@ -61,6 +61,7 @@ def inspect(
     rows: int,
     withheld: Iterable[pl.DataFrame],
     known: Collection[str] = (),
+    witness: Callable[[pl.DataFrame], None] = lambda _rows: None,
 ) -> Inspection:
     """Let a finished parcel pass, or raise the alarm.
 
@@ -74,6 +75,7 @@ def inspect(
         rows: how many rows the Clearance lets go.
         withheld: the submission's direct identifiers, any String columns (the raw texts, the canonical ones).
         known: words of ``name`` that the hub itself made (submission id, date) and that are no person's.
+        witness: is shown all rows in their order, as read from the parcel, before the verdict on the whole.
 
     Raises:
         Corrupt: ``egress.metadata``, ``.format``, ``.columns``, ``.value``, ``.pseudonym``, ``.count``,
@@ -94,10 +96,10 @@ def inspect(
     def look(frame: pl.DataFrame) -> _Seen:
         bad = _unproved(frame, proofs)
         if bad is not None:
-            return _Seen(frame.height, bad, [], [])
+            return _Seen(frame, bad, [], [])
         opened = [opener.persons(frame[column]) for column in pseudonyms]
         return _Seen(
-            frame.height,
+            frame,
             None,
             opened,
             [_words(frame[column]) for column in _open_columns(agreement) if hidden],
@@ -110,13 +112,19 @@ def inspect(
             raise stop(code, f"the agreed form in column {column}", f"another in row {seen + row}")
         persons.extend(found.persons)
         exposed.extend(found.words)
-        seen += found.rows
+        witness(found.frame)
+        seen += found.frame.height
     if seen != rows:
         raise stop("count", f"{rows} rows as cleared", str(seen))
     if cleared is not None:
         _only_cleared(persons, cleared)
         _no_identifier(pl.concat(exposed).unique(), withheld)
     return Inspection(rows=seen, sha256=parcel_reader.sha256(), columns=tuple(proofs))
+
+
+def frames(parcel: BinaryIO, agreement: Agreement) -> Iterator[pl.DataFrame]:
+    """Read a parcel's rows as the gate reads them, without a verdict on them; Corrupt ``egress.format``."""
+    return _reader(parcel, agreement, tuple(_column(field) for field in agreement.released)).frames()
 
 
 def _reader(
