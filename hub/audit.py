@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from hub import logbook
 from hub.case import now
@@ -19,7 +20,7 @@ from hub.errors import Refused
 from hub.ledger import store
 from hub.ledger.entry import Actor, Entry, Kind
 from hub.ledger.evidence import Unsound
-from hub.ledger.inclusion import Proved, prove
+from hub.ledger.inclusion import Proved, prove, prove_leaf
 from hub.office import Office
 
 PATIENCE = "SET LOCAL statement_timeout = '10s'"  # a reader must not hold the log's database for long
@@ -27,11 +28,12 @@ PATIENCE = "SET LOCAL statement_timeout = '10s'"  # a reader must not hold the l
 
 @dataclass(frozen=True)
 class Line:
-    """One entry in a list: its index, when it was recorded, and what it says."""
+    """One entry in a list: its index, when it was recorded, and what it says (its kind, once erased)."""
 
     index: int
     recorded_at: datetime
     entry: Mapping[str, Any]
+    erased: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,19 @@ class Exhibit:
     """One entry with its proof: the exact bytes, the proof as text, and what an independent check says.
 
     ``proved`` is what the verifier's own code found; where it found nothing, ``flaw`` says why. ``key`` is
-    the log's public key, as C2SP writes it.
+    the log's public key, as C2SP writes it. A body that was erased is None: its leaf hash is proved, and
+    ``erased_by`` is the index of the entry that says so.
     """
 
     index: int
     recorded_at: datetime
-    body: bytes
+    body: bytes | None
     leaf_hash: bytes
     proof: str
     proved: Proved | None
     flaw: str | None
     key: str
+    erased_by: int | None = None
 
     @property
     def note(self) -> str:
@@ -76,7 +80,7 @@ def browse(
     limit: int = 50,
 ) -> Excerpt:
     """Read entries, newest first, from index ``upto`` down; only of a kind or a submission where named."""
-    query = select(LedgerEntry.index, LedgerEntry.recorded_at, LedgerEntry.body)
+    query = select(LedgerEntry.index, LedgerEntry.recorded_at, LedgerEntry.body, LedgerEntry.kind)
     if upto is not None:
         query = query.where(LedgerEntry.index <= upto)
     if kind is not None:
@@ -87,7 +91,10 @@ def browse(
         session.execute(text(PATIENCE))
         newest = session.scalar(select(LedgerEntry.index).order_by(LedgerEntry.index.desc()).limit(1))
         rows = session.execute(query.order_by(LedgerEntry.index.desc()).limit(limit + 1)).all()
-    lines = tuple(Line(index, at, _said(body)) for index, at, body in rows[:limit])
+    lines = tuple(
+        Line(index, at, {"kind": told} if body is None else _said(body), erased=body is None)
+        for index, at, body, told in rows[:limit]
+    )
     chosen = {"of_kind": kind, "of_submission": submission}
     span = {"first": lines[-1].index, "last": lines[0].index} if lines else {}
     _note(office, reader, "entries", span | {name: value for name, value in chosen.items() if value})
@@ -110,12 +117,17 @@ def examine(office: Office, reader: Actor, index: int, *, purpose: str = "entry"
         if stored is None:
             raise Refused("ledger.index", f"no entry has the index {index}", "take one from the list")
         proof = store.prove(session, index).text
+        erased_by = _announcement(session, index) if stored.body is None else None
     _note(office, reader, purpose, {"index": index})
     origin, key = office.settings.origin, office.ring.log_public()
     proved, flaw = None, None
     try:
-        proved = prove(stored.body, proof, origin, key)
-        flaw = None if proved.leaf_hash == stored.leaf_hash else "leaf"
+        if stored.body is None:
+            proved = prove_leaf(stored.leaf_hash, proof, origin, key)
+            flaw = "erased" if erased_by is None else None
+        else:
+            proved = prove(stored.body, proof, origin, key)
+            flaw = None if proved.leaf_hash == stored.leaf_hash else "leaf"
     except Unsound as unsound:
         flaw = unsound.flaw
     return Exhibit(
@@ -127,7 +139,20 @@ def examine(office: Office, reader: Actor, index: int, *, purpose: str = "entry"
         None if flaw else proved,
         flaw,
         office.ring.verifier_key(origin),
+        erased_by,
     )
+
+
+def _announcement(session: Session, index: int) -> int | None:
+    """Find the entry that announced the erasure of another's body."""
+    later = select(LedgerEntry.index, LedgerEntry.body).where(
+        LedgerEntry.kind == "retention", LedgerEntry.index > index
+    )
+    for found, body in session.execute(later.order_by(LedgerEntry.index)):
+        span = _said(body or b"").get("span")
+        if isinstance(span, dict) and span["first"] <= index <= span["last"]:
+            return int(found)
+    return None
 
 
 def _note(office: Office, reader: Actor, what: str, details: Mapping[str, str | int]) -> None:

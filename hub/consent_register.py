@@ -181,10 +181,14 @@ def _merge(connection: Connection, collector: str) -> Imported:
         SELECT DISTINCT ON (reference) %s, reference, person, scope, m.language, m.form, evidence,
             to_timestamp(given_at), to_timestamp(nullif(valid_until, 'NaN')),
             to_timestamp(nullif(withdrawn_at, 'NaN'))
-        FROM given g JOIN manner m ON m.id = g.manner ORDER BY reference, n DESC
+        FROM given g JOIN manner m ON m.id = g.manner
+        WHERE NOT EXISTS (
+            SELECT FROM hub.ended_consent e WHERE e.collector = %s AND e.reference_mac = g.reference
+        )
+        ORDER BY reference, n DESC
         ON CONFLICT (collector, reference_mac) DO NOTHING
         """,
-        [collector],
+        [collector, collector],
     ).rowcount
     withdrawn = connection.execute(
         """

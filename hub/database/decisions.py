@@ -11,7 +11,8 @@ from hub.database.register import HUB, NOW, Base
 class Staff(Base):
     """A person who works with the hub, in one role. What was registered stands; only ``active`` ends.
 
-    The transfer log names a person by the ``alias``, a random one, never by the name.
+    A trigger writes down when (``ended_at``). The transfer log names a person by the ``alias``, a random
+    one, never by the name.
     """
 
     __tablename__ = "staff"
@@ -31,6 +32,7 @@ class Staff(Base):
     fingerprint: Mapped[str | None]
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     since: Mapped[datetime] = mapped_column(server_default=NOW)
+    ended_at: Mapped[datetime | None]
 
 
 class ReviewDecision(Base):

@@ -30,6 +30,7 @@ from hub.database.register import (
     Base,
     Consent,
     ConsentScope,
+    EndedConsent,
     Partner,
     PartnerKey,
     Person,
@@ -43,6 +44,7 @@ __all__ = [
     "Consent",
     "ConsentScope",
     "DeliveredRows",
+    "EndedConsent",
     "LedgerCheckpoint",
     "LedgerEntry",
     "LedgerNode",
@@ -242,7 +244,10 @@ class Receipt(Base):
 
 
 class LedgerEntry(Base):
-    """One entry of the transfer log, as canonical JSON, with its leaf hash."""
+    """One entry of the transfer log, as canonical JSON, with its leaf hash.
+
+    At the end of its period the body is erased, and with it the submission (both null); the leaf hash stays.
+    """
 
     __tablename__ = "entry"
     __table_args__ = (
@@ -252,7 +257,7 @@ class LedgerEntry(Base):
         LEDGER,
     )
     index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    body: Mapped[bytes]
+    body: Mapped[bytes | None]
     leaf_hash: Mapped[bytes]
     kind: Mapped[str]
     submission: Mapped[str | None] = mapped_column(index=True)

@@ -19,10 +19,11 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
     "hub.partner": (READ, ADD, CHANGE),
     "hub.partner_key": (READ, ADD, (CHANGE, "revoked_at")),
     "hub.agreement": (READ, ADD, (CHANGE, "status")),
-    "hub.person": (READ, ADD),
-    "hub.person_number": (READ, ADD),
+    "hub.person": (READ, ADD, REMOVE),  # what ends does so in time only: triggers hold that
+    "hub.person_number": (READ, ADD, REMOVE),
     "hub.consent_scope": (READ, ADD, (CHANGE, "template")),  # an upsert; a trigger lets nothing change
-    "hub.consent": (READ, ADD, (CHANGE, "withdrawn_at", "change")),
+    "hub.consent": (READ, ADD, REMOVE, (CHANGE, "withdrawn_at", "change")),
+    "hub.ended_consent": (READ, ADD),
     "hub.state_rule": (READ,),
     "hub.submission": (READ, ADD, CHANGE),
     "hub.submission_history": (READ,),  # a trigger writes it
@@ -31,11 +32,12 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
     "hub.payload_key": (READ, ADD, REMOVE),
     "hub.clearance": (READ, ADD),
     "hub.parcel": (READ, ADD, (CHANGE, "state", "attempt", "outcome_index", "sent_at", "collected_at")),
-    "hub.delivered_rows": (READ, ADD),
-    "hub.receipt": (READ, ADD),
-    "hub.staff": (READ, ADD, (CHANGE, "public_key", "fingerprint", "active")),
-    "hub.review_decision": (READ, ADD),
-    "ledger.entry": (READ, ADD),
+    "hub.delivered_rows": (READ, ADD, REMOVE),
+    "hub.receipt": (READ, ADD, REMOVE),
+    "hub.staff": (READ, ADD, REMOVE, (CHANGE, "public_key", "fingerprint", "active")),
+    "hub.review_decision": (READ, ADD, REMOVE),
+    # Never the time of recording: what is to be erased cannot be made old.
+    "ledger.entry": (READ, (ADD, "index", "body", "leaf_hash", "kind", "submission")),
     "hub.row_seed": (READ, ADD, REMOVE),  # removed at the end of its retention, never changed
     "hub.log_reading": (READ, ADD, (CHANGE, "readings", "seen", "last_at"), REMOVE),
     "ledger.node": (READ, ADD),
@@ -49,6 +51,11 @@ AUDITED = (
     *("hub.agreement", "hub.clearance", "hub.parcel", "hub.receipt", "hub.staff", "hub.review_decision"),
 )
 AUDITOR: Mapping[str, tuple[Right, ...]] = dict.fromkeys(AUDITED, (READ,))
+
+# The one way in which the log changes; what it may do, its trigger says (revision 0006).
+CALLED: Mapping[str, tuple[str, ...]] = {
+    ROLES["application"]: ("ledger.erase_bodies(bigint, timestamptz)",),
+}
 
 GRANTS: Mapping[str, Mapping[str, tuple[Right, ...]]] = {
     ROLES["application"]: APPLICATION,
@@ -70,4 +77,7 @@ def statements() -> list[str]:
         for table, rights in tables.items():
             given = ", ".join(r if isinstance(r, str) else f"{r[0]} ({', '.join(r[1:])})" for r in rights)
             lines.append(f"GRANT {given} ON TABLE {table} TO {role}")
+    lines += [
+        f"GRANT EXECUTE ON FUNCTION {name} TO {role}" for role, names in CALLED.items() for name in names
+    ]
     return lines

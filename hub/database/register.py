@@ -131,3 +131,12 @@ class Consent(Base):
     withdrawn_at: Mapped[datetime | None]
     recorded_at: Mapped[datetime] = mapped_column(server_default=NOW)
     change: Mapped[int] = mapped_column(BigInteger, server_default=text("nextval('hub.consent_change_seq')"))
+
+
+class EndedConsent(Base):
+    """The reference of a withdrawn consent that was deleted, so that no old file brings it back."""
+
+    __tablename__ = "ended_consent"
+    __table_args__ = HUB
+    collector: Mapped[str] = mapped_column(ForeignKey(Partner.id), primary_key=True)
+    reference_mac: Mapped[bytes] = mapped_column(primary_key=True)

@@ -16,6 +16,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Eintrag {place} fehlt: Er wurde gelöscht oder nie geschrieben.",
         "Entry {place} is missing: it was deleted or never written.",
     ),
+    "entry.erased": (
+        "Der Inhalt von Eintrag {place} ist gelöscht, und kein späterer Eintrag sagt das an.",
+        "The body of entry {place} is erased, and no later entry announces it.",
+    ),
+    "retention.counts": (
+        "Eintrag {place} sagt über die gelöschten Inhalte anderes, als sich zeigt.",
+        "Entry {place} tells otherwise of the bodies that were erased than is found.",
+    ),
     "entry.order": (
         "Eintrag {place} steht doppelt oder außer der Reihe.",
         "Entry {place} is there twice or out of order.",
@@ -119,12 +127,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The verdict over a log of ``size`` entries; ``root`` in hex, empty where entries are missing."""
+    """The verdict over a log of ``size`` entries; ``root`` in hex, empty where entries are missing.
+
+    ``erased`` counts the entries of which only the leaf hash is left.
+    """
 
     ok: bool
     size: int
     root: str
     findings: tuple[Finding, ...]
+    erased: int = 0
 
 
 class Collector:
@@ -141,7 +153,7 @@ class Collector:
             de, en = SENTENCES[code]
             self._found.append(Finding(code, place, de.format(place=platz or place), en.format(place=place)))
 
-    def verdict(self, size: int, root: bytes | None) -> Findings:
+    def verdict(self, size: int, root: bytes | None, erased: int = 0) -> Findings:
         """Close the verification."""
         for code, count in self._counts.items():
             if (more := count - MOST_OF_A_KIND) > 0:
@@ -150,7 +162,7 @@ class Collector:
                     f"And {more} more findings of this kind.",
                 )
                 self._found.append(Finding(code, f"+{more}", german, english))
-        return Findings(not self._found, size, root.hex() if root else "", tuple(self._found))
+        return Findings(not self._found, size, root.hex() if root else "", tuple(self._found), erased)
 
 
 def span(first: int, end: int) -> str:

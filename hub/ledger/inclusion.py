@@ -39,7 +39,12 @@ class Proved:
 
 
 def prove(body: bytes, text: str, origin: str, log_key: Ed25519PublicKey) -> Proved:
-    """Prove from a proof's text alone that these very bytes are an entry of the log.
+    """Prove from a proof's text alone that these very bytes are an entry of the log; see `prove_leaf`."""
+    return prove_leaf(sha256(b"\x00" + body).digest(), text, origin, log_key)
+
+
+def prove_leaf(leaf: bytes, text: str, origin: str, log_key: Ed25519PublicKey) -> Proved:
+    """Prove from a proof's text alone that a leaf hash is in the log: all that is left once a body is erased.
 
     Raises `Unsound`: ``malformed``, ``signature`` of the checkpoint, or a ``path`` that leads elsewhere.
     """
@@ -52,7 +57,7 @@ def prove(body: bytes, text: str, origin: str, log_key: Ed25519PublicKey) -> Pro
         raise Unsound(flaw="malformed")
     path = [_hash(line) for line in lines]
     promise = read_promise(note, origin, log_key)
-    index, leaf = int(named[1]), sha256(b"\x00" + body).digest()
+    index = int(named[1])
     steps = _climb(leaf, index, promise.size, path)
     if (steps[-1].reached if steps else leaf) != promise.root:
         raise Unsound(flaw="path")

@@ -9,11 +9,12 @@ from hashlib import sha256
 
 import rfc8785
 
+from hub.ledger.erasures import Erasures
 from hub.ledger.evidence import Claim, Promise
 from hub.ledger.findings import Collector, Findings, span
 
-Row = tuple[int, bytes, bytes, str, str | None]
-"""An entry as stored: index, body, leaf hash, and the search columns kind and submission."""
+Row = tuple[int, bytes | None, bytes, str, str | None]
+"""An entry as stored: index, body (None once erased), leaf hash, and the search columns kind, submission."""
 Node = tuple[int, int, bytes]
 """A stored node: level, index, hash; in the order in which an append-only log completes them."""
 Promises = dict[int, list[tuple[str, str, bytes]]]
@@ -36,8 +37,9 @@ class Replay:
         signed: Iterator[Promise],
         promises: Promises,
         claims: Claims,
+        erasures: Erasures,
     ) -> None:
-        self._found, self._promises, self._claims = found, promises, claims
+        self._found, self._promises, self._claims, self._erasures = found, promises, claims, erasures
         self._nodes, self._node = _placed(found, nodes), (_END, b"")
         self._signed, self._next = signed, next(signed, None)
         self._size = 0
@@ -76,27 +78,42 @@ class Replay:
         elif self._newest < self._size:
             self._found.add("log.unsigned", span(self._newest, self._size))
         self._close_wrong()
+        self._erasures.close()
         for left in self._claims.values():
             for number, _ in left:
                 self._found.add("receipt.missing", f"{number}")
-        return self._found.verdict(self._size, self._root())
+        return self._found.verdict(self._size, self._root(), self._erasures.count)
 
     def _inspect(self, row: Row) -> None:
         index, body, leaf, kind, submission = row
+        if body is None:
+            self._erasures.take(index, kind)
+            if submission is not None:
+                self._found.add("entry.column", str(index))
+            sound, fields = True, None  # the tree alone proves it
+        else:
+            sound, fields = self._read(index, body, leaf, kind, submission)
+        for number, claim in self._claims.pop(index, ()):
+            if claim.leaf_hash != leaf or not sound:
+                self._found.add("receipt.leaf", f"{number}")
+            elif fields is not None and claim.submission != fields.get("submission"):
+                self._found.add("receipt.submission", f"{number}")
+
+    def _read(
+        self, index: int, body: bytes, leaf: bytes, kind: str, submission: str | None
+    ) -> tuple[bool, dict[str, object]]:
         sound = sha256(b"\x00" + body).digest() == leaf
         if not sound:
             self._found.add("entry.hash", str(index))
         fields = _canonical(body)
         if fields is None:
             self._found.add("entry.canonical", str(index))
-            fields = {}
-        elif (fields.get("kind"), fields.get("submission")) != (kind, submission):
+            return sound, {}
+        if (fields.get("kind"), fields.get("submission")) != (kind, submission):
             self._found.add("entry.column", str(index))
-        for number, claim in self._claims.pop(index, ()):
-            if claim.leaf_hash != leaf or not sound:
-                self._found.add("receipt.leaf", f"{number}")
-            elif claim.submission != fields.get("submission"):
-                self._found.add("receipt.submission", f"{number}")
+        if sound and fields.get("kind") == "retention":
+            self._erasures.hear(index, fields)
+        return sound, fields
 
     def _push(self, reached: bytes | None, level: int) -> None:
         """Append a perfect subtree (a leaf, or a gap of unknown hash) and close what it completes."""

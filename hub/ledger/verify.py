@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection, text
 
 from hub.errors import Refused
+from hub.ledger.erasures import Announcement, Erasures
 from hub.ledger.evidence import Promise, Unsound, read_claim, read_promise
 from hub.ledger.findings import Collector, Findings
 from hub.ledger.replay import Claims, Node, Promises, Replay, Row
@@ -20,6 +21,9 @@ Note = tuple[int, bytes, str]
 """A stored checkpoint: size, root, signed note; by rising size."""
 
 _ROWS = "SELECT index, body, leaf_hash, kind, submission FROM ledger.entry ORDER BY index"
+_ANNOUNCEMENTS = (
+    "SELECT index, body FROM ledger.entry WHERE kind = 'retention' AND body IS NOT NULL ORDER BY index"
+)
 _NODES = (
     "SELECT level, index, hash FROM ledger.node"
     " ORDER BY (index::numeric + 1) * power(2::numeric, level::numeric), level"
@@ -51,7 +55,7 @@ def verify_database(
         return _verify_snapshot(connection, log_key, receipt_key, origin, kept, receipts)
 
 
-def verify(
+def verify(  # noqa: PLR0913 -- all that there is of a log, and all that an auditor brings
     rows: Iterable[Row],
     nodes: Iterable[Node],
     checkpoints: Iterable[Note],
@@ -61,16 +65,26 @@ def verify(
     receipt_key: Ed25519PublicKey | None = None,
     kept: Sequence[str] = (),
     receipts: Sequence[str] = (),
+    announcements: Iterable[Announcement] = (),
 ) -> Findings:
     """Hold a log against itself, its signed checkpoints, and what was kept elsewhere.
 
     ``kept`` are checkpoints as signed notes, ``receipts`` are tokens as the sender got them; in the findings
-    they count from 1. Nothing is raised for a broken log: all that is wrong is in the findings.
+    they count from 1. ``announcements`` are the rows of kind ``retention`` once more, beforehand: what they
+    say of erased bodies counts as soon as their own rows are proved. Nothing is raised for a broken log: all
+    that is wrong is in the findings.
     """
     found = Collector()
     promises = _promises(found, kept, log_key, origin)
     claims = _claims(found, receipts, receipt_key, promises, log_key, origin)
-    replay = Replay(found, nodes, _signed(found, checkpoints, log_key, origin), promises, claims)
+    replay = Replay(
+        found,
+        nodes,
+        _signed(found, checkpoints, log_key, origin),
+        promises,
+        claims,
+        Erasures(found, announcements),
+    )
     for row in rows:
         replay.take(row)
     return replay.close()
@@ -158,4 +172,5 @@ def _verify_snapshot(
         receipt_key=receipt_key,
         kept=kept,
         receipts=receipts,
+        announcements=stream(_ANNOUNCEMENTS),
     )

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from hub import audit
 from hub.audit import Exhibit
+from hub.errors import Refused
 from hub.ledger.entry import Kind
 
 from .door import Door
@@ -76,6 +77,12 @@ def routes(door: Door, visiting: Visiting, pace: Pace) -> APIRouter:
     @router.get("/log/{index}/body", tags=[DOWNLOAD])
     def body(visitor: Annotated[Visitor, Depends(reading)], index: Index) -> Response:
         shown = audit.examine(door.office(), visitor.actor, index, purpose="body")
+        if shown.body is None:
+            raise Refused(
+                "ledger.erased",
+                f"the body of entry {index} was erased at the end of its period",
+                "its proof is still there: it shows that the entry was logged, not what it said",
+            )
         return _file(shown.body, f"entry-{index}.json", "application/json")
 
     return router
@@ -83,10 +90,11 @@ def routes(door: Door, visiting: Visiting, pace: Pace) -> APIRouter:
 
 def _pretty(shown: Exhibit) -> str:
     """Lay an entry out in lines; one that is no JSON any more is shown as it lies there."""
+    body = shown.body or b""
     try:
-        return json.dumps(json.loads(shown.body), indent=2, ensure_ascii=False)
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except ValueError:
-        return shown.body.decode("utf-8", "replace")
+        return body.decode("utf-8", "replace")
 
 
 def _file(content: bytes, name: str, kind: str) -> Response:

@@ -22,7 +22,12 @@ from .visitor import NotAdmitted
 LOGGER = logging.getLogger("hub.pages")
 BAD, UNAUTHENTICATED, FORBIDDEN, ABSENT, CONFLICT, TOO_FAST = 400, 401, 403, 404, 409, 429
 FAILED, UNAVAILABLE = 500, 503
-STATUS = {"submission.unknown": ABSENT, "ledger.index": ABSENT, "hub.not_initialised": UNAVAILABLE}
+STATUS = {
+    "submission.unknown": ABSENT,
+    "ledger.index": ABSENT,
+    "ledger.erased": ABSENT,
+    "hub.not_initialised": UNAVAILABLE,
+}
 SAID = frozenset({BAD, ABSENT, 405})
 Next = Callable[[Request], Awaitable[Response]]
 

@@ -145,7 +145,7 @@ class Hub:
     def log(self) -> list[dict[str, Any]]:
         """Read the whole transfer log."""
         with open_office(self.settings) as office, office.database.audit() as session:
-            return [json.loads(stored.body) for stored in entries(session, 0, 1_000_000)]
+            return [json.loads(stored.body or b"{}") for stored in entries(session, 0, 1_000_000)]
 
     def log_of(self, submission: str) -> list[tuple[str, str | None]]:
         """Read kind and reason of what the log tells of a submission, receipts and collections left out."""

@@ -70,6 +70,7 @@ def test_a_changed_entry_is_shown_as_not_proved(hub: Hub) -> None:
 
     with open_office(hub.settings) as office, hub.superuser() as database:
         whole = audit.examine(office, READER, 0).body
+        assert whole is not None
         for broken in (whole.replace(b"activated", b"suspended"), b"not JSON"):
             spoil(database, whole, broken)
             shown = audit.examine(office, READER, 0)

@@ -237,7 +237,7 @@ def _bring_to_its_end(bed: Bed, path: Path, folder: Path, place: str) -> None:
     assert sent[0].sha256 == bed.reference["parcels"][0]["sha256"], f"{place}: another content"
     kinds = [kind for kind, _ in told]
     assert kinds.count("intent") == 1, f"{place}: {kinds}"
-    outcomes = [entry.read(body) for kind, body in told if kind == "outcome"]
+    outcomes = [entry.read(body or b"") for kind, body in told if kind == "outcome"]
     assert len([one for one in outcomes if one.parcel is not None]) == 1, f"{place}: {kinds}"
     for identity in ids:
         answer = overview.of_submission(bed.office, identity)

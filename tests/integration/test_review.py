@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,7 +61,9 @@ def broken(rule: str) -> Iterator[None]:
 
 def logged(office: Office) -> list[entry.Entry]:
     with office.database.transaction() as session:
-        return [entry.read(body) for body in session.scalars(select(LedgerEntry.body).order_by("index"))]
+        return [
+            entry.read(body or b"") for body in session.scalars(select(LedgerEntry.body).order_by("index"))
+        ]
 
 
 def test_registering_a_person_is_logged_by_alias_and_again_changes_nothing(office: Office) -> None:
@@ -188,7 +191,7 @@ def test_a_person_or_a_key_decides_once_a_round(filed: Office) -> None:
 @pytest.mark.parametrize("change", ["verdict = 'reject'", "evidence = 'x'", "round = 2"])
 def test_a_decision_once_written_stands_even_for_the_owner(filed: Office, change: str) -> None:
     with filed.database.transaction() as session:
-        session.add(decision())
+        session.add(decision(at=datetime.now(UTC)))
     update = f"UPDATE hub.review_decision SET {change}"  # noqa: S608 -- a constant of this test
     for statement in (update, "DELETE FROM hub.review_decision"):
         with broken("review_stands"), translated(), Session(filed.database.owner) as session, session.begin():

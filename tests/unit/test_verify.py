@@ -142,7 +142,7 @@ def test_an_untouched_log_raises_no_alarm(size: int, batch: int) -> None:
 def test_any_flipped_bit_of_a_body_is_named_by_its_index(data: st.DataObject) -> None:
     log = log_of(11, 3)
     index = data.draw(st.integers(0, 10))
-    body = bytearray(log.rows[index][1])
+    body = bytearray(log.rows[index][1] or b"")
     body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     log.rows[index] = (index, bytes(body), *log.rows[index][2:])
     found = log.findings()
