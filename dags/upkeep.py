@@ -62,11 +62,12 @@ def reconcile() -> dict[str, Any]:
 
 
 def checkpoint() -> dict[str, Any]:
-    """Lay out the transfer log's newest checkpoint."""
-    from hub import upkeep  # noqa: PLC0415
+    """Lay out the transfer log's newest checkpoint and the hash tiles that it needs."""
+    from hub import public_log  # noqa: PLC0415
 
     with open_hub() as office:
-        return {"new": upkeep.publish_checkpoint(office) is not None}
+        found = public_log.publish(office)
+    return {"size": found.size, "tiles": found.tiles, "new": found.new}
 
 
 def exchanges() -> dict[str, Any]:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     database_url_file: Path | None = Field(default=None, description="a file that holds HUB_DATABASE_URL")
     agreements: Path | None = Field(default=None, description="folder of agreements; default: the shipped")
     origin: str = Field(default="hub.landkreis-peine.example/transfer-log", description="name of the log")
+    policy: Path | None = Field(
+        default=None, description="the log's witnesses, as a C2SP tlog-policy; HOME/policy.txt unless set"
+    )
     lease_seconds: float = Field(default=300, gt=0, description="silence that ends a step's lease")
     part_rows: int = Field(default=50_000, ge=1, description="rows in one staged part")
     free_bytes: int = Field(default=3_000_000_000, ge=0, description="free disk that `hub init` asks for")
@@ -119,6 +122,16 @@ class Settings(BaseSettings):
     def public(self) -> Path:
         """What anybody may read: verification keys."""
         return self.root / "public"
+
+    @property
+    def public_log(self) -> Path:
+        """The log's checkpoint and hash tiles, for anybody to fetch (C2SP tlog-tiles)."""
+        return self.root / "public-log"
+
+    @property
+    def policy_file(self) -> Path:
+        """Whom the hub knows as witnesses of its log (C2SP tlog-policy); there may be none."""
+        return self.policy.expanduser().absolute() if self.policy else self.root / "policy.txt"
 
     def environment(self) -> dict[str, str]:
         """What a program that belongs to this hub is started with: the caller's environment, and this hub.

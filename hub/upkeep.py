@@ -1,7 +1,7 @@
 """Upkeep: what has to be looked after from time to time, whether or not files come in.
 
-It finds work that nobody was woken for, ends what people did not release in time, and lays out a checkpoint
-of the transfer log where others can keep it. All of it may run at any moment, again, and beside itself.
+It finds work that nobody was woken for, and ends what people did not release in time. (`hub.public_log` lays
+out the transfer log's checkpoint.) All of it may run at any moment, again, and beside itself.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,10 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import intake, lease, lots, registry, settlement, staging
+from hub import intake, lease, lots, registry, settlement
 from hub.case import now, open_case
 from hub.database.models import LedgerEntry, Parcel, Submission, SubmissionHistory
 from hub.errors import Corrupt, HubError, Transient
-from hub.ledger import store
-from hub.ledger.checkpoint import open_checkpoint
-from hub.ledger.tree import verify_consistency
 from hub.office import Office
 from hub.states import RESTING, State
 
@@ -84,46 +81,6 @@ def expire(office: Office) -> list[str]:
         told = ", ".join(f"{identity} ({code})" for identity, code in failed.items())
         raise Corrupt("upkeep.expiry", f"could not end {told}", "see: hub submission show")
     return ended
-
-
-def publish_checkpoint(office: Office) -> str | None:
-    """Lay out the log's newest checkpoint as a public file, once it is proved to extend the one before.
-
-    Returns the note if it is a new one. Whoever keeps such a file can prove later that the log was cut or
-    rewritten (`hub log verify --checkpoint`).
-
-    Raises:
-        Corrupt: ``ledger.cut`` when the log is shorter than what was laid out, ``ledger.forked`` when it is
-            another one, ``checkpoint.*`` when a note is not what it must be.
-    """
-    origin, key = office.settings.origin, office.ring.log_public()
-    file = office.settings.public / "checkpoint"
-    known = file.read_text(encoding="utf-8") if file.exists() else None
-    with office.database.transaction() as session:
-        if session.scalar(select(func.max(LedgerEntry.index))) is None and known is None:
-            return None
-        note = store.latest_checkpoint(session)
-        if note == known:
-            return None
-        new = open_checkpoint(note, origin, key)
-        if known is not None:
-            old = open_checkpoint(known, origin, key)
-            if new.size < old.size:
-                raise Corrupt(
-                    "ledger.cut",
-                    f"the log holds {new.size} entries, its public checkpoint is over {old.size}",
-                    "stop sending, keep the database as it is, and call the data protection officer",
-                )
-            proof = store.prove_consistency(session, old.size, new.size)
-            if not verify_consistency(old.size, old.root, new.size, new.root, proof):
-                raise Corrupt(
-                    "ledger.forked",
-                    f"the log of {new.size} entries does not begin with the {old.size} of its checkpoint",
-                    "stop sending, keep the database as it is, and call the data protection officer",
-                )
-    staging.make_folder(office.settings.public)
-    staging.replace(file, note.encode())
-    return note
 
 
 def _is_over(session: Session, row: Submission) -> bool:

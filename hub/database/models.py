@@ -36,6 +36,7 @@ from hub.database.register import (
     Person,
     PersonNumber,
 )
+from hub.database.witnesses import LedgerCosignature
 
 __all__ = [
     "AgreementVersion",
@@ -46,6 +47,7 @@ __all__ = [
     "DeliveredRows",
     "EndedConsent",
     "LedgerCheckpoint",
+    "LedgerCosignature",
     "LedgerEntry",
     "LedgerNode",
     "LogReading",

@@ -42,11 +42,12 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
     "hub.log_reading": (READ, ADD, (CHANGE, "readings", "seen", "last_at"), REMOVE),
     "ledger.node": (READ, ADD),
     "ledger.checkpoint": (READ, ADD),
+    "ledger.cosignature": (READ, ADD),
 }
 
 # Whatever tells the course of a transfer; nothing that holds a key or a person's MAC.
 AUDITED = (
-    *("ledger.entry", "ledger.node", "ledger.checkpoint"),
+    *("ledger.entry", "ledger.node", "ledger.checkpoint", "ledger.cosignature"),
     *("hub.submission", "hub.submission_history", "hub.reason_count", "hub.state_rule"),
     *("hub.agreement", "hub.clearance", "hub.parcel", "hub.receipt", "hub.staff", "hub.review_decision"),
 )

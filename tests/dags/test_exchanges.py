@@ -206,4 +206,4 @@ def test_upkeep_does_its_rounds_and_lays_the_checkpoint_out(up: Standing) -> Non
             ),
             f"the end of {name}",
         )
-    assert (up.office.settings.public / "checkpoint").is_file()
+    assert (up.office.settings.public_log / "checkpoint").is_file()

@@ -1,16 +1,32 @@
 """The public log on a real PostgreSQL: tiles as they are stored, and laid out for everybody."""
 
+import json
+import multiprocessing
+import os
+import shutil
+import signal
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import text
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import URL, insert, text
 from sqlalchemy.orm import Session
 
+from hub import public_log, staging
+from hub.database.models import LedgerCheckpoint
 from hub.database.session import Database
-from hub.errors import Corrupt
-from hub.ledger import tiles
+from hub.errors import Corrupt, HubError
+from hub.keys import KeyRing, create_keys
+from hub.ledger import store, tiles, tree
+from hub.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from hub.ledger.tiles import Tile, of_size
+from hub.office import Office
+from hub.public_log import Published, publish
+from hub.settings import Settings
+from tests.faults.tracer import Mode, Tracer
 
 GROW = """
     WITH below AS (
@@ -37,6 +53,22 @@ def fill(database: Database, first: int, end: int) -> None:
         )
         for level in range(1, end.bit_length()):
             session.execute(text(GROW), {"level": level})
+
+
+def sign(office: Office, size: int, signer: Ed25519PrivateKey | None = None) -> str:
+    """Have the log sign its size, as each append does."""
+    with office.database.transaction() as session:
+        root = tree.root(size, store.nodes(session))
+        note = sign_checkpoint(
+            Checkpoint(office.settings.origin, size, root), signer or office.ring.log_signer()
+        )
+        session.execute(insert(LedgerCheckpoint), [{"size": size, "root": root, "note": note}])
+    return note
+
+
+def grow(office: Office, first: int, end: int) -> str:
+    fill(office.database, first, end)
+    return sign(office, end)
 
 
 def naive(tile: Tile) -> bytes:
@@ -80,3 +112,175 @@ def test_a_tile_of_which_a_node_is_gone_is_not_made(database: Database, session:
         connection.execute(text("DELETE FROM ledger.node WHERE level = 8 AND index = 0"))
     with pytest.raises(Corrupt, match=r"tile/1/000\.p/2"):
         list(tiles.of(session, 600))
+
+
+def office_of(home: Path, database: Database) -> Office:
+    """As much of an office as the public log needs."""
+    settings = Settings(home=home)
+    return Office(settings, database, KeyRing(settings.key_folder), *cast("Any", [None] * 3))
+
+
+@pytest.fixture
+def office(tmp_path: Path, database: Database) -> Office:
+    create_keys(tmp_path / "home" / "keys")
+    return office_of(tmp_path / "home", database)
+
+
+def laid_out(office: Office) -> dict[str, bytes]:
+    """Everything that lies open."""
+    folder = office.settings.public_log
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def assert_sound(office: Office, size: int) -> None:
+    """The checkpoint that is out is the log's, and its tiles are there, whatever else is."""
+    out = laid_out(office)
+    opened = open_checkpoint(out["checkpoint"].decode(), office.settings.origin, office.ring.log_public())
+    assert opened.size == size
+    for tile in of_size(size):
+        assert out[tile.path] == naive(tile)
+
+
+def test_an_empty_log_lays_nothing_open(office: Office) -> None:
+    assert publish(office) == Published(0, 0, new=False)
+    assert not office.settings.public_log.exists()
+
+
+def test_only_new_tiles_are_written_and_partial_ones_give_way_to_the_full(office: Office) -> None:
+    note = grow(office, 0, 300)
+    assert publish(office) == Published(300, 3, new=True)
+    assert set(laid_out(office)) == {"checkpoint", "tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"}
+    assert laid_out(office)["checkpoint"].decode() == note
+    assert publish(office) == Published(300, 0, new=False)
+    grow(office, 300, 310)
+    assert publish(office) == Published(310, 1, new=True)
+    assert "tile/0/001.p/44" in laid_out(office), "kept for whoever holds the older checkpoint"
+    grow(office, 310, 70_000)
+    assert publish(office) == Published(70_000, 276, new=True)
+    assert laid_out(office).keys() == {"checkpoint", *(tile.path for tile in of_size(70_000))}
+    assert_sound(office, 70_000)
+
+
+def test_what_was_damaged_on_the_disk_is_made_whole_when_asked_for(office: Office) -> None:
+    grow(office, 0, 600)
+    publish(office)
+    whole, folder = laid_out(office), office.settings.public_log
+    (folder / "tile/0/000").write_bytes(b"x" * 8192)
+    shutil.rmtree(folder / "tile/1")
+    assert publish(office) == Published(600, 0, new=False)
+    assert publish(office, anew=True) == Published(600, 2, new=False)
+    assert laid_out(office) == whole
+
+
+def test_a_tile_is_read_by_its_path_and_a_narrower_one_is_cut_from_it(office: Office) -> None:
+    grow(office, 0, 300)
+    publish(office)
+    grow(office, 300, 310)
+    publish(office)
+    folder = office.settings.public_log
+    assert public_log.read_checkpoint(folder) == laid_out(office)["checkpoint"]
+    for path in ("tile/0/000", "tile/0/001.p/44", "tile/0/001.p/54", "tile/0/001.p/50", "tile/0/000.p/7"):
+        tile = tiles.parse(path)
+        assert tile is not None
+        assert public_log.read_tile(folder, path) == (tile, naive(tile))
+    for path in (
+        "tile/0/001",
+        "tile/0/001.p/55",
+        "tile/0/002.p/1",
+        "tile/2/000.p/1",
+        "checkpoint",
+        "tile/0/../0/000",
+    ):
+        assert public_log.read_tile(folder, path) is None
+    assert public_log.read_checkpoint(folder / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "root", "code"), [(9, None, "ledger.cut"), (0, b"\x01" * 32, "ledger.forked")]
+)
+def test_a_log_that_does_not_extend_what_is_out_is_an_alarm_and_changes_nothing(
+    office: Office, more: int, root: bytes | None, code: str
+) -> None:
+    grow(office, 0, 20)
+    publish(office)
+    file = office.settings.public_log / "checkpoint"
+    known = open_checkpoint(file.read_text("utf-8"), office.settings.origin, office.ring.log_public())
+    other = Checkpoint(known.origin, known.size + more, root or known.root)
+    staging.replace(file, sign_checkpoint(other, office.ring.log_signer()).encode())
+    grow(office, 20, 21)
+    before = laid_out(office)
+    with pytest.raises(Corrupt, match=code.replace(".", r"\.")):
+        publish(office)
+    assert laid_out(office) == before
+
+
+def test_a_forged_checkpoint_is_not_taken_for_the_log_s_own(office: Office) -> None:
+    grow(office, 0, 5)
+    publish(office)
+    file = office.settings.public_log / "checkpoint"
+    staging.replace(file, file.read_bytes().replace(b"\n\n", b"\nmore\n\n", 1))
+    grow(office, 5, 6)
+    with pytest.raises(Corrupt, match=r"checkpoint\.signature"):
+        publish(office)
+
+
+def _publish_dying(urls: dict[str, URL], home: Path, mode: Mode, at: int, log: Path) -> None:
+    """Publish in a process of its own that dies, or is told of a failure, at one of its writes."""
+    tracer = Tracer(home / "public-log", mode, at, log)
+    tracer.install()
+    status = 0
+    try:
+        publish(office_of(home, Database(urls)))
+    except HubError:
+        status = 1
+    tracer.save()
+    os._exit(status)
+
+
+def test_killed_at_any_write_what_is_out_stays_sound_and_the_next_publishing_ends_it(
+    office: Office, database_urls: dict[str, URL], tmp_path: Path
+) -> None:
+    home, log = office.settings.root, tmp_path / "trace.json"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.integration.test_public_log"])
+
+    def run(mode: Mode, at: int = 0) -> int:
+        process = context.Process(target=_publish_dying, args=(database_urls, home, mode, at, log))
+        process.start()
+        process.join(60)
+        assert process.exitcode is not None
+        return process.exitcode
+
+    grow(office, 0, 250)
+    publish(office)
+    before = tmp_path / "before"
+    shutil.copytree(office.settings.public_log, before)
+    grow(office, 250, 260)  # a full tile in the place of partial ones, and a new level
+    assert run("trace") == 0
+    found = json.loads(log.read_text("utf-8"))
+    whole = laid_out(office)
+    assert found["gaps"] == []
+    assert len(found["points"]) > 30
+    assert any(point.startswith("rmdir") for point in found["points"])
+    sizes = set()
+    for mode, status in (("before", -signal.SIGKILL), ("failed", 1)):
+        for at in range(1, len(found["points"]) + 1):
+            shutil.rmtree(office.settings.public_log)
+            shutil.copytree(before, office.settings.public_log)
+            assert run(cast("Mode", mode), at) in {status, 0}, found["points"][at - 1]
+            sizes.add(assert_readable(office))
+            publish(office)
+            assert laid_out(office) == whole, (mode, at, found["points"][at - 1])
+    assert sizes == {250, 260}
+
+
+def assert_readable(office: Office) -> int:
+    """Whatever checkpoint is out, its tiles can be read; gives its size."""
+    folder = office.settings.public_log
+    note = public_log.read_checkpoint(folder)
+    assert note is not None
+    size = open_checkpoint(note.decode(), office.settings.origin, office.ring.log_public()).size
+    for tile in of_size(size):
+        assert public_log.read_tile(folder, tile.path) == (tile, naive(tile))
+    return size

@@ -1,9 +1,8 @@
-"""Upkeep: what was overheard is told again, what nobody released ends, and the log's checkpoint lies open."""
+"""Upkeep: what was overheard is told again, and what nobody released in time ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,8 +12,6 @@ from hub import lease, lots, staging, upkeep
 from hub.database.embedded import EmbeddedPostgres
 from hub.database.session import address
 from hub.errors import Corrupt, Transient
-from hub.ledger import store
-from hub.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from hub.ledger.verify import verify_database
 from hub.office import Office
 from hub.overview import of_submission
@@ -165,65 +162,3 @@ def test_one_that_cannot_be_ended_stops_no_other(office: Office) -> None:
     with superuser(office) as connection:
         connection.execute("INSERT INTO hub.payload_key VALUES (%s, %s)", [first, wrapped[0]])
     assert upkeep.expire(office) == [first]
-
-
-def public_checkpoint(office: Office) -> Path:
-    return office.settings.public / "checkpoint"
-
-
-def test_a_checkpoint_is_laid_out_when_the_log_has_grown(office: Office) -> None:
-    hand_in(office)
-    first = upkeep.publish_checkpoint(office)
-    assert first == public_checkpoint(office).read_text(encoding="utf-8")
-    assert upkeep.publish_checkpoint(office) is None, "nothing new"
-    hand_in(office)
-    second = upkeep.publish_checkpoint(office)
-    assert first is not None
-    assert second is not None
-    old, new = (
-        open_checkpoint(note, office.settings.origin, office.ring.log_public()) for note in (first, second)
-    )
-    assert new.size > old.size
-    with office.database.audit() as session:
-        found = verify_database(
-            session.connection(),
-            log_key=office.ring.log_public(),
-            receipt_key=office.ring.receipt_public(),
-            origin=office.settings.origin,
-            kept=[first, second],
-        )
-    assert found.ok
-
-
-@pytest.mark.parametrize(
-    ("more", "root", "code"), [(9, None, "ledger.cut"), (0, b"\x01" * 32, "ledger.forked")]
-)
-def test_a_log_that_does_not_extend_its_checkpoint_is_an_alarm(
-    office: Office, more: int, root: bytes | None, code: str
-) -> None:
-    hand_in(office)
-    upkeep.publish_checkpoint(office)
-    file = public_checkpoint(office)
-    kept = file.read_bytes()
-    known = open_checkpoint(kept.decode(), office.settings.origin, office.ring.log_public())
-    other = Checkpoint(known.origin, known.size + more, root or known.root)
-    staging.replace(file, sign_checkpoint(other, office.ring.log_signer()).encode())
-    if not more:
-        hand_in(office)
-    with pytest.raises(Corrupt, match=code.replace(".", r"\.")):
-        upkeep.publish_checkpoint(office)
-    staging.replace(file, kept)
-
-
-def test_a_forged_checkpoint_is_not_taken_for_the_log_s_own(office: Office) -> None:
-    hand_in(office)
-    upkeep.publish_checkpoint(office)
-    file = public_checkpoint(office)
-    kept = file.read_bytes()
-    with office.database.transaction() as session:
-        assert store.latest_checkpoint(session) == kept.decode()
-    staging.replace(file, kept.replace(b"\n\n", b"\nmore\n\n", 1))
-    hand_in(office)
-    with pytest.raises(Corrupt, match=r"checkpoint\.signature"):
-        upkeep.publish_checkpoint(office)
-    staging.replace(file, kept)
