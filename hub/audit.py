@@ -1,29 +1,31 @@
 """Reading the transfer log: whoever may read it reads it here, and each reading is itself logged.
 
-Nothing is given out before the entry about its reading is durable: where the log cannot be written, it
+Nothing is given out before its reading is noted (`hub.readings`): where that cannot be written, the log
 cannot be read either. The log is read as the auditor's role, which can change nothing.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from hub import logbook
-from hub.case import now
-from hub.database.models import LedgerEntry
+from hub import readings, staff
+from hub.database.models import LedgerEntry, Staff
 from hub.errors import Refused
-from hub.ledger import store
-from hub.ledger.entry import Actor, Entry, Kind
+from hub.ledger import search, store
+from hub.ledger.entry import Actor
 from hub.ledger.evidence import Unsound
 from hub.ledger.inclusion import Proved, prove, prove_leaf
+from hub.ledger.search import Criteria
 from hub.office import Office
+from hub.roles import MAY_READ_LOG
 
 PATIENCE = "SET LOCAL statement_timeout = '10s'"  # a reader must not hold the log's database for long
+EVERYTHING = Criteria()
 
 
 @dataclass(frozen=True)
@@ -73,33 +75,54 @@ class Exhibit:
 def browse(
     office: Office,
     reader: Actor,
+    criteria: Criteria = EVERYTHING,
     *,
     upto: int | None = None,
-    kind: Kind | None = None,
-    submission: str | None = None,
     limit: int = 50,
+    purpose: str = "entries",
 ) -> Excerpt:
-    """Read entries, newest first, from index ``upto`` down; only of a kind or a submission where named."""
-    query = select(LedgerEntry.index, LedgerEntry.recorded_at, LedgerEntry.body, LedgerEntry.kind)
-    if upto is not None:
-        query = query.where(LedgerEntry.index <= upto)
-    if kind is not None:
-        query = query.where(LedgerEntry.kind == kind)
-    if submission is not None:
-        query = query.where(LedgerEntry.submission == submission)
+    """Read what is looked for, newest first, from index ``upto`` down.
+
+    Raises:
+        Transient: ``database.busy`` when it takes longer than `PATIENCE`.
+    """
     with office.database.audit() as session:
         session.execute(text(PATIENCE))
+        criteria = replace(criteria, actor=_alias(session, criteria.actor))
         newest = session.scalar(select(LedgerEntry.index).order_by(LedgerEntry.index.desc()).limit(1))
-        rows = session.execute(query.order_by(LedgerEntry.index.desc()).limit(limit + 1)).all()
+        rows = session.execute(search.query(criteria, upto).limit(limit + 1)).all()
+        asked = search.told(session, criteria)
     lines = tuple(
         Line(index, at, {"kind": told} if body is None else _said(body), erased=body is None)
         for index, at, body, told in rows[:limit]
     )
-    chosen = {"of_kind": kind, "of_submission": submission}
-    span = {"first": lines[-1].index, "last": lines[0].index} if lines else {}
-    _note(office, reader, "entries", span | {name: value for name, value in chosen.items() if value})
+    readings.note(office, reader, purpose, asked, [line.index for line in lines])
     older = rows[limit][0] if len(rows) > limit else None
     return Excerpt(lines, older, 0 if newest is None else newest + 1)
+
+
+def reader_named(office: Office, name: str) -> Actor:
+    """Name a member of staff as a reader of the log: by role and staff pseudonym.
+
+    Raises:
+        Refused: ``staff.unknown``, and ``staff.role`` for one whose role does not read the log.
+    """
+    with office.database.transaction() as session:
+        role = staff.role_of(session, name)
+        if role is None:
+            raise staff.unknown(name)
+        if role not in MAY_READ_LOG:
+            readers = ", ".join(sorted(MAY_READ_LOG))
+            raise Refused(
+                "staff.role", f"{name} is {role}, who does not read the log", f"one of these does: {readers}"
+            )
+        return Actor(role=role.value, id=session.get_one(Staff, name).alias)
+
+
+def _alias(session: Session, actor: str | None) -> str | None:
+    """Search for a member of staff by the name in the log, whichever name was given."""
+    named = session.get(Staff, actor) if actor is not None else None
+    return named.alias if named is not None else actor
 
 
 def examine(office: Office, reader: Actor, index: int, *, purpose: str = "entry") -> Exhibit:
@@ -118,7 +141,7 @@ def examine(office: Office, reader: Actor, index: int, *, purpose: str = "entry"
             raise Refused("ledger.index", f"no entry has the index {index}", "take one from the list")
         proof = store.prove(session, index).text
         erased_by = _announcement(session, index) if stored.body is None else None
-    _note(office, reader, purpose, {"index": index})
+    readings.note(office, reader, purpose, {}, [index])
     origin, key = office.settings.origin, office.ring.log_public()
     proved, flaw = None, None
     try:
@@ -153,15 +176,6 @@ def _announcement(session: Session, index: int) -> int | None:
         if isinstance(span, dict) and span["first"] <= index <= span["last"]:
             return int(found)
     return None
-
-
-def _note(office: Office, reader: Actor, what: str, details: Mapping[str, str | int]) -> None:
-    """Log a reading, durably, before anything of it is shown."""
-    with office.database.transaction() as session:
-        entry = Entry(
-            kind="log_read", time=now(session), actor=reader, reason=what, details=dict(details) or None
-        )
-        logbook.append(session, office, [entry])
 
 
 def _said(body: bytes) -> Mapping[str, Any]:

@@ -27,6 +27,9 @@ LOGINS: Final = MappingProxyType(
 MAY_DECIDE: Final = frozenset({Role.STEWARD, Role.DATA_PROTECTION_OFFICER})
 """Who may release or reject what is held back."""
 
+MAY_READ_LOG: Final = frozenset({Role.AUDITOR, Role.DATA_PROTECTION_OFFICER})
+"""Who may read the transfer log."""
+
 Verdict = Literal["approve", "reject"]
 Method = Literal["key", "login"]
 

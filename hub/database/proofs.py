@@ -21,7 +21,8 @@ class RowSeed(Base):
 class LogReading(Base):
     """One reader who reads the log for one purpose within a few minutes; gone once the log tells of it.
 
-    ``asked`` are the criteria as canonical JSON, ``seen`` the indexes of the entries that were shown.
+    ``asked`` are the criteria as canonical JSON, ``seen`` the indexes of the entries that were shown, and
+    ``log_index`` is where the log tells of its beginning.
     """
 
     __tablename__ = "log_reading"
@@ -33,5 +34,6 @@ class LogReading(Base):
     asked: Mapped[str]
     readings: Mapped[int]
     seen: Mapped[str]
+    log_index: Mapped[int] = mapped_column(BigInteger)
     opened_at: Mapped[datetime]
     last_at: Mapped[datetime]

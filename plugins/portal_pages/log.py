@@ -10,6 +10,7 @@ from hub import audit
 from hub.audit import Exhibit
 from hub.errors import Refused
 from hub.ledger.entry import Kind
+from hub.ledger.search import Criteria
 
 from .door import Door
 from .drawings import way
@@ -40,9 +41,8 @@ def routes(door: Door, visiting: Visiting, pace: Pace) -> APIRouter:
         kind: Kind | Literal[""] = "",
         submission: Annotated[str | None, Query(pattern=IDENTITY)] = None,
     ) -> Response:
-        excerpt = audit.browse(
-            door.office(), visitor.actor, upto=upto, kind=kind or None, submission=submission, limit=LENGTH
-        )
+        wanted = Criteria(kind=kind or None, submission=submission)
+        excerpt = audit.browse(door.office(), visitor.actor, wanted, upto=upto, limit=LENGTH)
         return page(
             request,
             "log.html",

@@ -12,12 +12,13 @@ from fastapi import Depends
 from hub import staff
 from hub.database.models import Staff
 from hub.ledger.entry import Actor
+from hub.roles import MAY_READ_LOG
 from hub.staff import Role
 
 from .door import Door
 
 SUBMISSIONS = frozenset(Role)
-LOG = frozenset({Role.AUDITOR, Role.DATA_PROTECTION_OFFICER})
+LOG = MAY_READ_LOG
 
 Visiting = Callable[..., "Visitor"]
 """A dependency that gives the visitor, or raises `NotAdmitted`."""

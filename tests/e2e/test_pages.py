@@ -100,12 +100,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def every_route(scene: Scene) -> list[tuple[str, str]]:
-    """All routes of the pages' app, as methods and addresses that name something which is there."""
+    """All routes that are not open to everybody, as methods and addresses of something which is there."""
     app = make_app(current_user=print, login_address=str, session_cookie="")
     places = {"{identity}": scene.held[0], "{index}": "0"}
     found = []
     for route in app.routes:
         assert isinstance(route, Route), "no mount, no static folder"
+        if route.path.startswith("/log/public/"):
+            continue
         path = re.sub(r"\{\w+\}", lambda part: places[part[0]], route.path)
         found += [(method, f"/hub{path}") for method in route.methods or ()]
     assert len(found) == 7
@@ -135,6 +137,21 @@ def test_no_route_answers_a_stranger(scene: Scene) -> None:
         forged = send(pages, stranger, method, path, cookies={"_token": "e30.e30.e30"})
         assert forged.status_code in (303, 401)
     assert log_size(scene) == before
+
+
+def test_the_public_log_is_everybody_s_and_holds_hashes_alone(scene: Scene) -> None:
+    assert scene.pages.hub.run("log", "checkpoint", "--publish").status == 0
+    before, stranger = log_size(scene), scene.pages.visitor(None)
+    answer = send(scene.pages, stranger, "GET", "/hub/log/public/checkpoint")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    size = int(answer.text.split("\n")[1])
+    tile = send(scene.pages, stranger, "GET", f"/hub/log/public/tile/0/000.p/{size}")
+    assert (tile.status_code, len(tile.content)) == (200, 32 * size)
+    for path in ("entries/000", "0/0", "../checkpoint", "..%2fkeys/log-1.pem"):
+        refused = send(scene.pages, stranger, "GET", f"/hub/log/public/tile/{path}")
+        assert (refused.status_code, refused.text) == (404, "404")
+    assert send(scene.pages, stranger, "POST", "/hub/log/public/checkpoint").status_code == 405
+    assert log_size(scene) == before, "reading what is public is no reading of the log"
 
 
 def test_no_route_answers_a_user_whom_the_hub_does_not_know(scene: Scene) -> None:
@@ -330,7 +347,9 @@ def test_the_log_is_shown_in_airflows_own_frame_with_the_proof_of_an_entry(
     with open_office(scene.pages.hub.settings) as office, office.database.transaction() as session:
         alias = next(one.alias for one in staff.listed(session) if one.name == "auditor")
     looks = [entry for entry in log if entry["kind"] == "log_read" and entry["actor"]["id"] == alias]
-    assert {"index": intent} in [entry["details"] for entry in looks if entry["reason"] == "proof"]
+    assert {"first": intent, "last": intent} in [
+        entry["details"] for entry in looks if entry["reason"] == "proof"
+    ]
     assert scene.pages.hub.run("log", "verify").json["ok"]
 
 

@@ -25,6 +25,7 @@ CREATE TABLE hub.log_reading (
     asked text NOT NULL,
     readings integer NOT NULL,
     seen text NOT NULL,
+    log_index bigint NOT NULL,
     opened_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL
 );
