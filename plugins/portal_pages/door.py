@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from hub.errors import Transient
 from hub.office import Office
@@ -39,6 +40,10 @@ class Door:
             return self._office
         finally:
             self._lock.release()
+
+    def public_log(self) -> Path:
+        """Name the folder of what is open to everybody; needs no office."""
+        return self._settings().public_log
 
     def close(self) -> None:
         """Give everything back."""

@@ -95,5 +95,6 @@ async def _outermost(request: Request, following: Next) -> Response:
         answer = await following(request)
     except Exception as error:  # noqa: BLE001 -- the last door: servers log what they catch with its text
         answer = await _of_the_hub(request, defect(error))
-    answer.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)  # the public log says itself how long it may be kept
     return answer
