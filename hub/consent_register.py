@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from hub.aes_columns import cmac_texts
 from hub.case import now
-from hub.consent import allow_change
+from hub.consent import allow_change, watermark
 from hub.database.bulk import copy_in
 from hub.database.models import Partner
 from hub.database.session import raw
@@ -24,6 +24,7 @@ from hub.ledger.entry import Actor, Entry
 from hub.logbook import append
 from hub.office import Office
 from hub.persons import number_macs, register
+from hub.standing import remember_withdrawals
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def bring_in(office: Office, collector: str, consents: pl.DataFrame) -> Imported
             raise Refused(
                 "partner.unknown", f"no active partner is named {collector!r}", "see: hub partner list"
             )
+        allow_change(raw(session))
+        mark = watermark(raw(session))
         done = record(raw(session), office.ring, collector, consents)
+        remember_withdrawals(session, office, mark)
         counts = {"read": done.rows, "new": done.new, "withdrawn": done.withdrawn}
         actor = Actor(role="collector", id=collector)
         append(
@@ -76,7 +80,10 @@ def bring_in(office: Office, collector: str, consents: pl.DataFrame) -> Imported
 def end(office: Office, collector: str, number: str) -> int:
     """Withdraw every running consent of a person, and log that it was done; returns how many."""
     with office.database.transaction() as session:
+        allow_change(raw(session))
+        mark = watermark(raw(session))
         count = withdraw(raw(session), office.ring, collector, number)
+        remember_withdrawals(session, office, mark)
         actor = Actor(role="collector", id=collector)
         append(
             session,

@@ -87,7 +87,7 @@ def _macs(office: Office, session: Session, agreement: Agreement, after: int, up
     filled = 0
     for row in rows:
         key = office.ring.unwrap(row.wrapped_key, f"delivered/{row.parcel}")
-        data = staging.read_bytes(_file(office, row.parcel, row.wrapped_key), key)
+        data = staging.read_bytes(file_of(office, row.parcel, row.wrapped_key), key)
         macs[filled : filled + row.rows] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 32)
         filled += row.rows
     return macs
@@ -117,12 +117,13 @@ def write(office: Office, parcel: str, macs: Macs) -> bytes:
     key = os.urandom(32)
     wrapped = office.ring.wrap(key, f"delivered/{parcel}")
     staging.make_folder(office.delivered)
-    final = _file(office, parcel, wrapped)
+    final = file_of(office, parcel, wrapped)
     temp = final.with_suffix(".part")
     staging.write_bytes(temp, key, np.ascontiguousarray(macs).tobytes())
     staging.publish(temp, final)
     return wrapped
 
 
-def _file(office: Office, parcel: str, wrapped: bytes) -> Path:
+def file_of(office: Office, parcel: str, wrapped: bytes) -> Path:
+    """Name the sealed file of a parcel's MACs."""
     return office.delivered / f"{parcel}-{hashlib.sha256(wrapped).hexdigest()[:16]}.sealed"

@@ -27,6 +27,7 @@ from hub import (
     salts,
     settlement,
     staging,
+    standing,
 )
 from hub.case import Case, Result, Step, now
 from hub.database.models import Clearance, DeliveredRows, Parcel
@@ -193,6 +194,8 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
             row.state = State.VALIDATED.value
             return
         dual_control.require(session, case)
+        sealed = delivered.file_of(case.office, parcel_id, wrapped)
+        standing.before_sending(session, case.office, row.id, sealed, wrapped)
         case.office.route.send(parcel.recipient, parcel.name, made.folder / "parcel")
         parcel.state = "sent"
         parcel.sent_at = now(session)

@@ -100,6 +100,22 @@ def share(source: Path, final: Path) -> None:
         _flush(final.parent)
 
 
+def keep_copy(source: Path, final: Path) -> None:
+    """Keep a finished file at a second place as well, durably, on whatever disk; one that is there stays.
+
+    On one disk it is a second name, on another a copy that appears whole or not at all.
+    """
+    if final.exists():
+        return
+    temp = final.with_name(f".{final.name}.{secrets.token_hex(6)}.new")
+    with disk_errors(final):
+        try:
+            temp.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, temp)
+    publish(temp, final)
+
+
 def replace(path: Path, data: bytes) -> None:
     """Write a small plain file (a setting, a list) durably with mode 0600 in place of what was there."""
     temp = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from hub import receipts, reports
+from hub import outage, receipts, reports, standing
+from hub.case import now
 from hub.database.models import Receipt, Submission
+from hub.database.session import afterwards
+from hub.errors import Transient
 from hub.keys import KeyRing
 from hub.ledger import store
 from hub.ledger.entry import Actor, Entry, Kind, ReceiptDigest
@@ -54,8 +57,42 @@ def append(session: Session, office: Office, entries: list[Entry]) -> list[Recor
 def _append(
     session: Session, office: Office, entries: Sequence[Entry], following: Following | None = None
 ) -> list[Recorded]:
+    """Append, if the hub stands and traffic does; the journal follows once all of it is committed."""
+    if not entries:
+        return []
+    outage.require_traffic(office.settings)
     signer, origin = office.ring.log_signer(), office.settings.origin
-    return store.append(session, signer, origin, entries, following=following)
+    try:
+        floor = standing.floor(session, office)
+        told = store.append(session, signer, origin, entries, following=following, floor=floor)
+    except Transient as error:
+        outage.failed(office.settings, error)
+        raise
+    size = told[-1].index + (1 if following is None else 2)
+    afterwards(session, "log", lambda: _committed(office, size))
+    return told
+
+
+def _committed(office: Office, size: int) -> None:
+    """Have the journal follow what was written, and tell in the log of an outage that is over with it."""
+    try:
+        standing.keep_up(office, size)
+    except Transient as error:
+        outage.failed(office.settings, error)
+        raise
+    if (over := outage.ended(office.settings)) is not None:
+        with office.database.transaction() as session:
+            append(session, office, [_told(session, over)])
+
+
+def _told(session: Session, over: outage.Outage) -> Entry:
+    details: dict[str, str | int] = {
+        "since": datetime.fromtimestamp(over.since, UTC).isoformat(timespec="seconds"),
+        "seconds": int(over.last - over.since),
+        "failures": over.failures,
+        "code": over.code,
+    }
+    return Entry(kind="alarm", time=now(session), actor=HUB, reason="log.stopped", details=details)
 
 
 def counts(row: Submission) -> dict[str, int]:

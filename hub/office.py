@@ -1,7 +1,9 @@
 """The office: everything that the steps of an exchange stand on, handed down once from hub.runtime."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -10,6 +12,7 @@ import polars as pl
 from hub.batch_suite import Answer, Bounds
 from hub.database.session import Database
 from hub.keys import KeyRing
+from hub.ledger.journal import Journal
 from hub.settings import Settings
 from schemas.agreement import Agreement
 
@@ -85,6 +88,12 @@ class Office:
     formats: Formats
     route: Route
     suite: Suite
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What is kept of log and consents outside the database; its folder is named after the log's key."""
+        mark = hashlib.sha256(self.ring.log_public().public_bytes_raw()).hexdigest()[:16]
+        return Journal(self.settings.journal_folder / mark, self.ring)
 
     @property
     def inbox(self) -> Path:

@@ -10,7 +10,7 @@ from sqlalchemy import URL, make_url
 
 from connectors import formats
 from connectors.outbox import Outbox
-from hub import registry, staging
+from hub import registry, staging, standing
 from hub.case import now
 from hub.database.embedded import EmbeddedPostgres
 from hub.database.provision import provision, role_urls
@@ -110,6 +110,7 @@ def initialise(settings: Settings) -> Initialised:
                         for agreement in fresh
                     ],
                 )
+            standing.begin(office)
             publish_exchanges(office)
     return Initialised(
         settings.root, tuple(a.id for a in agreements), tuple(agreement.id for agreement in fresh)
@@ -152,7 +153,9 @@ def _office(
 ) -> Iterator[Office]:
     database = Database(urls)
     try:
-        yield Office(settings, database, ring, formats, outbox(settings), suite)
+        office = Office(settings, database, ring, formats, outbox(settings), suite)
+        standing.say_so(office)
+        yield office
     finally:
         suite.close()
         database.close()

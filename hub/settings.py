@@ -30,9 +30,19 @@ class Settings(BaseSettings):
     )
     database_url_file: Path | None = Field(default=None, description="a file that holds HUB_DATABASE_URL")
     agreements: Path | None = Field(default=None, description="folder of agreements; default: the shipped")
+    retention: Path | None = Field(default=None, description="periods of retention; default: the shipped")
     origin: str = Field(default="hub.landkreis-peine.example/transfer-log", description="name of the log")
     policy: Path | None = Field(
         default=None, description="the log's witnesses, as a C2SP tlog-policy; HOME/policy.txt unless set"
+    )
+    journal: Path | None = Field(
+        default=None, description="folder of the journal, off this machine; HOME-journal unless set"
+    )
+    log_patience: float = Field(
+        default=60, gt=0, description="seconds without a log that can be written, after which traffic stops"
+    )
+    alarm_command: Path | None = Field(
+        default=None, description="a program to be called with code and message when the hub raises an alarm"
     )
     lease_seconds: float = Field(default=300, gt=0, description="silence that ends a step's lease")
     part_rows: int = Field(default=50_000, ge=1, description="rows in one staged part")
@@ -82,6 +92,13 @@ class Settings(BaseSettings):
     def key_folder(self) -> Path:
         """The folder of key files, mode 0700."""
         return self.keys.expanduser().absolute() if self.keys else self.root / "keys"
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where journals are kept, each in a folder of its own; best on another machine's disk."""
+        if self.journal:
+            return self.journal.expanduser().absolute()
+        return self.root.with_name(f"{self.root.name}-journal")
 
     @property
     def data(self) -> Path:

@@ -1,4 +1,4 @@
-"""What the hub remembers of its own staff, and of what two of them decide together."""
+"""What the hub remembers of its own staff, of what two of them decide together, and of its journal."""
 
 from datetime import datetime
 
@@ -62,3 +62,13 @@ class ReviewDecision(Base):
     evidence: Mapped[str]
     log_index: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[datetime]
+
+
+class JournalBegun(Base):
+    """Which journal belongs to this database, and from which size of the log on; the newest one counts."""
+
+    __tablename__ = "journal"
+    __table_args__ = HUB
+    id: Mapped[str] = mapped_column(primary_key=True)
+    log_size: Mapped[int] = mapped_column(BigInteger)
+    begun_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hub.database.decisions import ReviewDecision, Staff
+from hub.database.decisions import JournalBegun, ReviewDecision, Staff
 from hub.database.proofs import LogReading, RowSeed
 from hub.database.register import (
     HUB,
@@ -46,6 +46,7 @@ __all__ = [
     "ConsentScope",
     "DeliveredRows",
     "EndedConsent",
+    "JournalBegun",
     "LedgerCheckpoint",
     "LedgerCosignature",
     "LedgerEntry",

@@ -40,6 +40,7 @@ APPLICATION: Mapping[str, tuple[Right, ...]] = {
     "ledger.entry": (READ, (ADD, "index", "body", "leaf_hash", "kind", "submission")),
     "hub.row_seed": (READ, ADD, REMOVE),  # removed at the end of its retention, never changed
     "hub.log_reading": (READ, ADD, (CHANGE, "readings", "seen", "last_at"), REMOVE),
+    "hub.journal": (READ, ADD),
     "ledger.node": (READ, ADD),
     "ledger.checkpoint": (READ, ADD),
     "ledger.cosignature": (READ, ADD),
@@ -50,6 +51,7 @@ AUDITED = (
     *("ledger.entry", "ledger.node", "ledger.checkpoint", "ledger.cosignature"),
     *("hub.submission", "hub.submission_history", "hub.reason_count", "hub.state_rule"),
     *("hub.agreement", "hub.clearance", "hub.parcel", "hub.receipt", "hub.staff", "hub.review_decision"),
+    "hub.journal",
 )
 AUDITOR: Mapping[str, tuple[Right, ...]] = dict.fromkeys(AUDITED, (READ,))
 

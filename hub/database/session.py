@@ -6,7 +6,7 @@ them leaves this module: they come out as the hub's own, naming a constraint or 
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import cast
@@ -33,6 +33,7 @@ IDLE_SECONDS = 600  # a process that stands still within a transaction loses it,
 _BUSY = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "25P04", "53300"})
 _AWAY = ("08", "57P")
 _FULL = "53100"
+_AFTERWARDS = "afterwards"
 
 
 class Database:
@@ -63,12 +64,17 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """Work as the application in one transaction: committed at the end of the block, undone on an error.
 
+        What was put off by ``afterwards`` is done once it is committed, before the caller goes on.
+
         Raises:
             Transient: ``database.away``, ``database.busy``, ``database.full``: try again.
             Corrupt: ``database.constraint`` (naming the constraint), ``database.statement``.
         """
-        with translated(), Session(self.app, expire_on_commit=False) as session, session.begin():
-            yield session
+        with translated(), Session(self.app, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            for act in session.info.get(_AFTERWARDS, {}).values():
+                act()
 
     @contextmanager
     def audit(self) -> Iterator[Session]:
@@ -104,6 +110,11 @@ class Database:
         )
         _prove_rested(engine)
         return engine
+
+
+def afterwards(session: Session, name: str, act: Callable[[], None]) -> None:
+    """Put something off until the transaction is committed; of several under one name the last is done."""
+    session.info.setdefault(_AFTERWARDS, {})[name] = act
 
 
 def raw(session: Session) -> psycopg.Connection:

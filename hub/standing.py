@@ -1,0 +1,295 @@
+"""Standing: whether the database is still the one that the hub has been working with.
+
+Whoever puts an old backup back brings a log that lacks its newest entries: what was sent since would be sent
+again, what was withdrawn would count again. So the log is held against the journal, and against the
+checkpoint that was last laid out for the public: when a hub is opened, before each entry, before each
+sending. Nothing is stored about being closed: a hub is closed as long as its log lacks what is known of it.
+
+The order of writing makes every loss visible. Entries of the log go into the journal after their commit and
+before the caller goes on: a log that is ahead of its journal was cut off in between and is caught up with, a
+log that is behind has lost something. Withdrawals, and parcels about to leave, go into it before their
+commit: one too many does no harm, one too few would.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from psycopg import Connection
+from psycopg.rows import dict_row
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from hub import disk
+from hub.database.models import JournalBegun, LedgerCheckpoint
+from hub.database.session import afterwards, raw
+from hub.errors import Corrupt, HubError, Transient
+from hub.ledger.checkpoint import open_checkpoint
+from hub.ledger.journal import Pen, away
+from hub.ledger.turn import Floor, closed
+from hub.office import Office
+
+_AT_ONCE: Final = 200  # checkpoints told in one record at most
+_IMAGES: Final = """
+SELECT to_jsonb(s) AS submission,
+    (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.attempt), '[]') FROM hub.parcel p
+        WHERE p.submission = s.id) AS parcels,
+    (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM hub.reason_count r
+        WHERE r.submission = s.id) AS reasons,
+    (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.log_index), '[]') FROM hub.receipt t
+        WHERE t.submission = s.id) AS receipts,
+    (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.position), '[]') FROM hub.delivered_rows d
+        JOIN hub.parcel p ON p.id = d.parcel WHERE p.submission = s.id) AS delivered
+FROM hub.submission s WHERE s.id = ANY(%s) ORDER BY s.id
+"""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the database stands to what is known of it: sizes of the log there and here, and what is wrong."""
+
+    size: int
+    known: int
+    flaw: HubError | None
+
+    @property
+    def open(self) -> bool:
+        """Tell whether anything may be written and sent."""
+        return self.flaw is None
+
+
+def look(office: Office) -> Standing:
+    """Look how the database stands, and bring a journal that a killed process left behind up to date.
+
+    Raises:
+        Transient: the database does not answer; ``disk.full``, ``disk.write``.
+        Corrupt: ``journal.damaged``.
+    """
+    with office.database.transaction() as session:
+        try:
+            known = floor(session, office)
+        except Transient as flaw:
+            return Standing(_size(session), 0, flaw)
+        found = _size(session)
+        if known is None:
+            return Standing(found, 0, None)
+        at = select(LedgerCheckpoint.root).where(LedgerCheckpoint.size == known.size)
+        if known.size and session.scalar(at) != known.root:
+            return Standing(found, known.size, closed(found, known.size))
+    keep_up(office, found)
+    return Standing(found, known.size, None)
+
+
+def say_so(office: Office) -> None:
+    """Tell whoever runs a command, and the log files of services, that the hub is closed, if it is."""
+    try:
+        flaw = look(office).flaw
+    except HubError as error:
+        flaw = error
+    if flaw is not None:
+        _log.warning("%s: %s -> %s", flaw.code, flaw.message, flaw.remedy)
+
+
+def floor(session: Session, office: Office) -> Floor | None:
+    """Give what the log is known to have been; None for a hub whose journal has not been begun.
+
+    It is asked before the log's lock is waited for: what others write meanwhile only makes the log longer.
+
+    Raises:
+        Transient: ``journal.away`` when the journal that belongs to this database is not there.
+    """
+    if not office.journal.exists():
+        if session.scalar(select(exists().select_from(JournalBegun))):
+            raise away(office.journal.folder)
+        return None
+    known = office.journal.tip().floor
+    shown = _laid_out(office)
+    return shown if shown is not None and shown.size > known.size else known
+
+
+def follow(session: Session, office: Office, size: int) -> None:
+    """Have the journal follow the log to this size as soon as the transaction is committed."""
+    afterwards(session, "journal", lambda: keep_up(office, size))
+
+
+def keep_up(office: Office, size: int) -> None:
+    """Bring the journal up to what is committed, at least to this size of the log.
+
+    Of several writers the one whose turn it is writes for all of them.
+
+    Raises:
+        Transient: ``disk.full``, ``disk.write``, and where the database does not answer.
+    """
+    if not office.journal.exists() or office.journal.tip().size >= size:
+        return
+    with office.journal.held() as pen:
+        while pen.tip.size < size:
+            with office.database.transaction() as session:
+                news = _news(raw(session), pen.tip.size)
+            if news is None:
+                return
+            pen.write("log", news[0], floor=news[1])
+
+
+def begin(office: Office) -> None:
+    """Begin the journal of a hub that has none, with the whole log as it is; again it changes nothing.
+
+    Raises:
+        Transient: ``hub.closed`` when a journal of this hub knows more than the database.
+    """
+    with office.database.transaction() as session:
+        if session.scalar(select(exists().select_from(JournalBegun))):
+            return
+    office.journal.begin()
+    if (flaw := look(office).flaw) is not None:
+        raise flaw
+    with office.database.transaction() as session:
+        connection = raw(session)
+        with office.journal.held() as pen:
+            _remember(pen, "withdrawn", withdrawals(connection, -1))
+            _remember(pen, "sent", images(connection, _all_sent(connection)))
+        identity = office.journal.folder.name
+        session.add(JournalBegun(id=f"{identity}-{pen.tip.number}", log_size=pen.tip.size))
+
+
+def before_sending(session: Session, office: Office, submission: str, sealed: Path, wrapped: bytes) -> None:
+    """Let a parcel leave only if the database stands, and make the sending unforgettable first.
+
+    Args:
+        session: the transaction of sending; the parcel is still ``intended`` in it.
+        office: the hub.
+        submission: whose parcel it is.
+        sealed: the sealed file of its delivered rows, which the journal keeps as well.
+        wrapped: the wrapped key of that file.
+
+    Raises:
+        Transient: ``hub.closed``, ``journal.away``, ``disk.full``, ``disk.write``; nothing has left.
+    """
+    known = floor(session, office)
+    if known is None:
+        return
+    size = _size(session)
+    at = select(LedgerCheckpoint.root).where(LedgerCheckpoint.size == known.size)
+    if known.size and session.scalar(at) != known.root:
+        raise closed(size, known.size)
+    keep_up(office, size)
+    folder = office.journal.folder / "delivered"
+    disk.make_folder(folder)
+    disk.keep_copy(sealed, folder / sealed.name)
+    with office.journal.held() as pen:
+        (image,) = images(raw(session), [submission])
+        pen.write("sending", image | {"sealed": sealed.name, "wrapped_key": wrapped.hex()})
+
+
+def remember_withdrawals(session: Session, office: Office, since: int) -> None:
+    """Make the withdrawals of this transaction unforgettable, before it is committed.
+
+    ``since`` is the change number after which they came (`hub.consent.watermark`).
+
+    Raises:
+        Transient: ``journal.away``, ``disk.full``, ``disk.write``; the withdrawal is not made then.
+    """
+    if floor(session, office) is None:
+        return
+    with office.journal.held() as pen:
+        _remember(pen, "withdrawn", withdrawals(raw(session), since))
+
+
+def withdrawals(connection: Connection, since: int) -> Iterator[dict[str, Any]]:
+    """Name consents that were withdrawn after a change number: collector, MAC of the reference, when."""
+    rows = connection.execute(
+        """
+        SELECT collector, encode(reference_mac, 'hex'), withdrawn_at::text FROM hub.consent
+        WHERE change > %s AND withdrawn_at IS NOT NULL ORDER BY change
+        """,
+        [since],
+    )
+    for collector, reference, at in rows:
+        yield {"collector": collector, "reference": reference, "at": at}
+
+
+def images(connection: Connection, submissions: Sequence[str]) -> list[dict[str, Any]]:
+    """Picture submissions with their parcels, reasons and receipts, as the database has them."""
+    if not submissions:
+        return []
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_IMAGES, [list(submissions)]).fetchall()
+
+
+def _news(connection: Connection, size: int) -> tuple[dict[str, Any], Floor] | None:
+    """Read what the log has beyond ``size``: entries, checkpoints, and what came to rest in them."""
+    notes = connection.execute(
+        "SELECT size, root, note FROM ledger.checkpoint WHERE size > %s ORDER BY size LIMIT %s",
+        [size, _AT_ONCE],
+    ).fetchall()
+    if not notes:
+        return None
+    rows = connection.execute(
+        """
+        SELECT body, leaf_hash, kind, submission, recorded_at::text FROM ledger.entry
+        WHERE index >= %s AND index < %s ORDER BY index
+        """,
+        [size, notes[-1][0]],
+    ).fetchall()
+    entries = [
+        [body.decode() if body is not None else None, leaf.hex(), kind, submission, at]
+        for body, leaf, kind, submission, at in rows
+    ]
+    rested = sorted({submission for _, _, kind, submission, _ in rows if kind == "outcome" and submission})
+    told = {
+        "first": size,
+        "entries": entries,
+        "notes": [[size, note] for size, _, note in notes],
+        "images": images(connection, rested),
+    }
+    return told, Floor(notes[-1][0], notes[-1][1])
+
+
+def _remember(pen: Pen, kind: str, lines: Iterable[dict[str, Any]]) -> None:
+    batch: list[dict[str, Any]] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == _AT_ONCE:
+            pen.write(kind, {kind: batch})
+            batch = []
+    if batch:
+        pen.write(kind, {kind: batch})
+
+
+def _all_sent(connection: Connection) -> list[str]:
+    rows = connection.execute("SELECT DISTINCT submission FROM hub.parcel WHERE state = 'sent'")
+    return [submission for (submission,) in rows]
+
+
+def _size(session: Session) -> int:
+    newest = select(LedgerCheckpoint.size).order_by(LedgerCheckpoint.size.desc()).limit(1)
+    return session.scalar(newest) or 0
+
+
+def _laid_out(office: Office) -> Floor | None:
+    """Read the newest checkpoint that was laid out for the public, perhaps with witnesses' signatures."""
+    settings, key = office.settings, office.ring.log_public().public_bytes_raw()
+    found: list[Floor] = []
+    for file in (settings.public / "checkpoint", settings.public_log / "checkpoint"):
+        with suppress(OSError):
+            told = file.stat()
+            shown = _opened(file, (told.st_ino, told.st_mtime_ns, told.st_size), settings.origin, key)
+            found += [shown] if shown is not None else []
+    return max(found, key=lambda one: one.size, default=None)
+
+
+@lru_cache(maxsize=16)
+def _opened(file: Path, _mark: tuple[int, int, int], origin: str, key: bytes) -> Floor | None:
+    """Open a checkpoint once for as long as its file stays; one that this log did not sign says nothing."""
+    try:
+        note = file.read_text(encoding="utf-8")
+        checkpoint = open_checkpoint(note, origin, Ed25519PublicKey.from_public_bytes(key))
+    except (OSError, UnicodeDecodeError, Corrupt):
+        return None
+    return Floor(checkpoint.size, checkpoint.root)
