@@ -17,6 +17,9 @@ from hub.database.models import LedgerCheckpoint
 from hub.errors import Corrupt
 from hub.ledger import cosignature, store, tiles
 from hub.ledger.checkpoint import Checkpoint, open_checkpoint
+from hub.ledger.cosignature import Taken
+from hub.ledger.notes import LOG, read_key
+from hub.ledger.policy import Policy, load_policy
 from hub.ledger.tiles import WIDTH, Tile
 from hub.ledger.tree import EMPTY_ROOT, HASH_BYTES, verify_consistency
 from hub.office import Office
@@ -84,6 +87,25 @@ def read_tile(folder: Path, path: str) -> tuple[Tile, bytes] | None:
         if content is not None and len(content) >= tile.width * HASH_BYTES:
             return tile, content[: tile.width * HASH_BYTES]
     return None
+
+
+def known_witnesses(office: Office) -> Policy:
+    """Read whom the hub knows as witnesses; nobody, and no quorum, where there is no policy file.
+
+    Raises `Refused` as `hub.ledger.policy.load_policy`.
+    """
+    file = office.settings.policy_file
+    return load_policy(file) if file.exists() else Policy()
+
+
+def take_cosignature(office: Office, note: str) -> Taken:
+    """Take in what a witness handed back, and lay it open; raises as `cosignature.take` and `publish`."""
+    policy = known_witnesses(office)
+    log = read_key(office.ring.verifier_key(office.settings.origin), LOG)
+    with office.database.transaction() as session:
+        taken = cosignature.take(session, policy, log, note)
+    publish(office)
+    return taken
 
 
 def _opened(office: Office, note: str) -> Checkpoint:

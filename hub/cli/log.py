@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
+from hub.cli import log_checkpoint, log_witness
 from hub.cli.answers import Json, fail, progress, say, told
 from hub.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
+app.command("checkpoint")(log_checkpoint.checkpoint)
+app.command("cosign")(log_checkpoint.cosign)
+app.command("witness")(log_witness.witness)
 
 
 @app.callback()
