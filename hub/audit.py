@@ -90,7 +90,7 @@ def browse(
         session.execute(text(PATIENCE))
         criteria = replace(criteria, actor=_alias(session, criteria.actor))
         newest = session.scalar(select(LedgerEntry.index).order_by(LedgerEntry.index.desc()).limit(1))
-        rows = session.execute(search.query(criteria, upto).limit(limit + 1)).all()
+        rows = search.find(session, criteria, upto, limit + 1)
         asked = search.told(session, criteria)
     lines = tuple(
         Line(index, at, {"kind": told} if body is None else _said(body), erased=body is None)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli import log_checkpoint, log_witness
+from hub.cli import log_checkpoint, log_prove, log_search, log_witness
 from hub.cli.answers import Json, fail, progress, say, told
 from hub.settings import Settings
 
@@ -13,6 +13,8 @@ app = typer.Typer(no_args_is_help=True)
 app.command("checkpoint")(log_checkpoint.checkpoint)
 app.command("cosign")(log_checkpoint.cosign)
 app.command("witness")(log_witness.witness)
+app.command("prove")(log_prove.prove)
+app.command("search")(log_search.search)
 
 
 @app.callback()

@@ -29,13 +29,14 @@ _ESCAPES: Final = {chr(code): f"\\u{code:04x}" for code in range(32)} | _SHORT
 
 @dataclass(frozen=True)
 class RowProof:
-    """One row of a transfer: its place from 0 of how many, its salt, its text, siblings from the leaf up."""
+    """One row of a transfer: its place from 0 of how many, its salt and text, siblings up to the root."""
 
     index: int
     rows: int
     salt: bytes
     row: bytes
     path: tuple[bytes, ...]
+    root: bytes
 
 
 class Rows:
@@ -94,7 +95,8 @@ def prove(seed: bytes, texts: list[bytes], index: int) -> RowProof:
         return layers[level][place * tree.HASH_BYTES : (place + 1) * tree.HASH_BYTES]
 
     path = tree.inclusion_proof(index, len(texts), node)
-    return RowProof(index, len(texts), salt(seed, index), texts[index], tuple(path))
+    root = tree.root(len(texts), node)
+    return RowProof(index, len(texts), salt(seed, index), texts[index], tuple(path), root)
 
 
 def _joined(cells: pl.DataFrame) -> list[bytes]:

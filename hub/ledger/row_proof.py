@@ -67,6 +67,14 @@ def check(text: str, origin: str, log_key: Ed25519PublicKey) -> Shown:
     return Shown(entry, proved, index + 1, rows, _cells(row))
 
 
+def checkpoint(text: str) -> str:
+    """Give the signed checkpoint that a proof file quotes, unchecked. Raises `Unsound` ``malformed``."""
+    proof = _object(text).get("proof")
+    if not isinstance(proof, str):
+        raise Unsound(flaw="malformed")
+    return proof.partition("\n\n")[2]
+
+
 def _fold(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
     """Climb from a leaf to the root: at each level the node's sibling, if it has one, is next in the path."""
     reached, last, used = leaf, size - 1, 0

@@ -34,40 +34,43 @@ CREATE TRIGGER seed_is_frozen BEFORE UPDATE ON hub.row_seed
     FOR EACH STATEMENT EXECUTE FUNCTION hub.refuse('seed_is_frozen');
 """
 
-# The words by which an entry is found: "field:value", and the parts of a value by which people ask. What is no
-# entry has none, so that a spoiled one stops neither a write nor the verifier. An erased one has none either.
+# The words by which an entry is found: "field:value", and the parts of a value by which people ask. What is
+# no entry has none, so that a spoiled one stops neither a write nor the verifier. Nor has an erased one any.
 # The function names every object in full, because indexes are kept up to date under any search path.
 TERMS = """
 CREATE FUNCTION ledger.terms(body bytea) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE AS $$
 DECLARE
     said jsonb;
+    basis text;
+    purpose text;
     found text[];
 BEGIN
     IF body IS NULL THEN
         RETURN NULL;
     END IF;
     said := pg_catalog.convert_from(body, 'UTF8')::pg_catalog.jsonb;
+    basis := said ->> 'legal_basis';
+    purpose := said ->> 'purpose';
     found := ARRAY[
         'actor:' || (said #>> '{actor,id}'),
         'actor:' || (said #>> '{actor,role}'),
         'partner:' || (said ->> 'sender'),
         'partner:' || (said ->> 'recipient'),
         'agreement:' || (said ->> 'agreement'),
-        'purpose:' || (said ->> 'purpose'),
-        'purpose:' || pg_catalog.split_part(said ->> 'purpose', '#', 2),
-        'basis:' || (said ->> 'legal_basis'),
-        'basis:' || pg_catalog.split_part(said ->> 'legal_basis', ': ', 1),
-        'reason:' || (said ->> 'reason'),
-        'parcel:' || (said #>> '{parcel,name}')
+        'purpose:' || purpose,
+        'purpose:' || pg_catalog.split_part(purpose, '#', 2),
+        'basis:' || basis,
+        'basis:' || pg_catalog.split_part(basis, ': ', 1),
+        'reason:' || (said ->> 'reason')
     ];
+    IF basis IS NOT NULL THEN
+        basis := pg_catalog.substr(basis, pg_catalog.strpos(basis, ': ') + 2);
+        found := found || pg_catalog.string_to_array(  -- no text of an entry holds a control character
+            'basis:' || pg_catalog.replace(basis, ', ', E'\\x01basis:'), E'\\x01');
+    END IF;
     IF said ? 'reasons' THEN
         found := found || ARRAY(
             SELECT 'reason:' || code FROM pg_catalog.jsonb_object_keys(said -> 'reasons') AS code);
-    END IF;
-    IF said ? 'legal_basis' THEN
-        found := found || ARRAY(
-            SELECT 'basis:' || part FROM pg_catalog.unnest(pg_catalog.string_to_array(
-                pg_catalog.regexp_replace(said ->> 'legal_basis', '^[a-z]+: ', ''), ', ')) AS part);
     END IF;
     RETURN pg_catalog.array_remove(found, NULL);
 EXCEPTION WHEN OTHERS THEN
