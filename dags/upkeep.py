@@ -24,13 +24,13 @@ KEPT = timedelta(days=90)
 EXPLAINED = """\
 **Deutsch.** Der Hub sieht nach dem Rechten: weckt, was unbemerkt wartet (`reconcile`), legt den neuesten
 Prüfpunkt des Protokolls aus (`checkpoint`), führt die Liste der Vereinbarungen nach (`exchanges`), beendet,
-was niemand rechtzeitig freigegeben hat (`expire`), räumt Airflows eigene Aufzeichnungen auf (`clean`).
-Jede Aufgabe darf jederzeit wiederholt werden.
+was niemand rechtzeitig freigegeben hat (`expire`), löscht am Ende der Fristen (`retain`), räumt Airflows
+eigene Aufzeichnungen auf (`clean`). Jede Aufgabe darf jederzeit wiederholt werden.
 
 **English.** The hub looks after itself: it wakes what waits unnoticed (`reconcile`), lays out the log's
 newest checkpoint (`checkpoint`), brings the list of agreements up to date (`exchanges`), ends what nobody
-released in time (`expire`), and clears Airflow's own records (`clean`). Every task may be repeated at any
-time.
+released in time (`expire`), deletes what is over (`retain`), and clears Airflow's own records (`clean`).
+Every task may be repeated at any time.
 """
 
 
@@ -87,6 +87,14 @@ def expire() -> dict[str, Any]:
         return {"expired": upkeep.expire(office)}
 
 
+def retain() -> dict[str, Any]:
+    """End what is over by the rules of retention."""
+    from hub import upkeep  # noqa: PLC0415
+
+    with open_hub() as office:
+        return {"ended": upkeep.retain(office)}
+
+
 def clean() -> dict[str, Any]:
     """Have Airflow forget its runs of long ago."""
     from hub import runtime  # noqa: PLC0415
@@ -130,4 +138,5 @@ def upkeep_dag(dag_id: str, schedule: str, *works: Callable[[], dict[str, Any]])
 
 upkeep_dag("upkeep", "*/5 * * * *", reconcile, checkpoint, exchanges)
 upkeep_dag("upkeep_hourly", "7 * * * *", expire)
+upkeep_dag("upkeep_daily", "41 2 * * *", retain)
 upkeep_dag("upkeep_weekly", "23 3 * * 0", clean)

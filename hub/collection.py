@@ -31,8 +31,11 @@ class Offered:
     collected_at: datetime | None
 
 
-def offered(office: Office, recipient: str | None = None) -> list[Offered]:
-    """List the parcels that were sent, of one recipient or of all, newest first."""
+def offered(office: Office, recipient: str | None = None, *, expired: bool = True) -> list[Offered]:
+    """List the parcels that were sent, of one recipient or of all, newest first.
+
+    One whose key was deleted at the end of its retention is left out unless ``expired`` ones are wanted.
+    """
     query = (
         select(Parcel, Submission.agreement)
         .join(Submission, Submission.id == Parcel.submission)
@@ -41,6 +44,8 @@ def offered(office: Office, recipient: str | None = None) -> list[Offered]:
     )
     if recipient is not None:
         query = query.where(Parcel.recipient == recipient)
+    if not expired:
+        query = query.join(PayloadKey, PayloadKey.submission == Parcel.submission)
     with office.database.transaction() as session:
         return [
             Offered(

@@ -113,13 +113,14 @@ def report(office: Office, submission: str) -> Report:
     """Gather what the sender is told about a submission that has come to rest."""
     answer = overview.of_submission(office, submission)
     outcomes = [kind for kind in overview.receipts(office, submission) if kind != "received"]
-    if not outcomes or State(answer["state"]) not in FINAL | RESTING:
+    at_rest = State(answer["state"]) in FINAL | RESTING
+    case = open_results(office, submission) if at_rest else None
+    if case is None or not outcomes:
         raise Refused(
             "report.not_yet",
             f"{submission} is still under way",
             f"take it on with: hub submission retry {submission}",
         )
-    case = open_results(office, submission)
     facts = settlement.reading(case)
     return Report(
         submission=submission,

@@ -15,6 +15,7 @@ from hub.case import now, open_case
 from hub.database.models import LedgerEntry, Parcel, Submission, SubmissionHistory
 from hub.errors import Corrupt, HubError, Transient
 from hub.office import Office
+from hub.retention import run as retention
 from hub.states import RESTING, State
 
 NOT_RELEASED = "submission.not_released"
@@ -81,6 +82,11 @@ def expire(office: Office) -> list[str]:
         told = ", ".join(f"{identity} ({code})" for identity, code in failed.items())
         raise Corrupt("upkeep.expiry", f"could not end {told}", "see: hub submission show")
     return ended
+
+
+def retain(office: Office) -> dict[str, dict[str, int]]:
+    """End whatever is over by the rules of retention; returns counts by kind of record."""
+    return {record: dict(counts) for record, counts in retention.run(office).items()}
 
 
 def _is_over(session: Session, row: Submission) -> bool:

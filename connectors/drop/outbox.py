@@ -75,7 +75,7 @@ class Outbox:
 
     def _offered(self, recipient: str, within: float = SECONDS) -> dict[str, Offered]:
         def ask() -> dict[str, Offered]:
-            return {one.name: one for one in collection.offered(self._office, recipient)}
+            return {one.name: one for one in collection.offered(self._office, recipient, expired=False)}
 
         return self._recent.get(recipient, ask, within)
 

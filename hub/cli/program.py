@@ -14,6 +14,7 @@ from hub.cli import (
     log,
     parcels,
     partners,
+    retention,
     reviews,
     staff,
     submissions,
@@ -38,6 +39,7 @@ app.add_typer(consents.app, name="consent", help="The consent register.")
 app.add_typer(staff.app, name="staff", help="Who works with the hub, and in which role.")
 app.add_typer(reviews.app, name="review", help="What is held back, and the word of two people on it.")
 app.add_typer(log.app, name="log", help="The transfer log and its proofs.")
+app.add_typer(retention.app, name="retention", help="How long what is kept, and its end.")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("drop")(drop.drop)

@@ -14,6 +14,7 @@ from tests.dags.standing import STEPS
 PROJECT = Path(__file__).parents[2]
 HEAVY = ("polars", "great_expectations", "openpyxl", "connectors")
 HEAVY_OF_THE_HUB = ("hub.runtime", "hub.database", "hub.exchange", "hub.lots")
+UPKEEP = {"upkeep", "upkeep_hourly", "upkeep_daily", "upkeep_weekly"}
 EXCHANGES = [
     {"agreement": "E2", "title": "Übersicht", "sender": "schule", "recipient": "amt"},
     {"agreement": "E12", "title": "Zweite", "sender": "amt", "recipient": "betrieb-01"},
@@ -94,7 +95,7 @@ def test_every_file_is_read_without_an_error(bag: dict[str, Any]) -> None:
 
 
 def test_every_agreement_in_force_is_a_dag_of_six_tasks_in_a_row(bag: dict[str, Any]) -> None:
-    assert set(bag["dags"]) == {"exchange_e2", "exchange_e12", "upkeep", "upkeep_hourly", "upkeep_weekly"}
+    assert set(bag["dags"]) == {"exchange_e2", "exchange_e12", *UPKEEP}
     for name in ("exchange_e2", "exchange_e12"):
         tasks = bag["dags"][name]["tasks"]
         assert tuple(tasks) == STEPS
@@ -135,4 +136,4 @@ def test_reading_takes_little_longer_than_reading_nothing(
 def test_before_there_is_a_hub_there_is_no_exchange_and_no_error(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert found["errors"] == {}
-    assert set(found["dags"]) == {"upkeep", "upkeep_hourly", "upkeep_weekly"}
+    assert set(found["dags"]) == UPKEEP

@@ -197,7 +197,7 @@ def test_an_exchange_cannot_be_backfilled(up: Standing) -> None:
 
 
 def test_upkeep_does_its_rounds_and_lays_the_checkpoint_out(up: Standing) -> None:
-    names = ("upkeep", "upkeep_hourly", "upkeep_weekly")
+    names = ("upkeep", "upkeep_hourly", "upkeep_daily", "upkeep_weekly")
     runs = {name: up.ask("POST", f"dags/{name}/dagRuns", logical_date=None)["dag_run_id"] for name in names}
     for name, run in runs.items():
         until(
