@@ -1,0 +1,208 @@
+"""Reading a million entries: each shape of entry is read in full once, then by a pattern made from it.
+
+A pattern spells a shape out: its keys in canonical order, and between them only what canonical JSON leaves
+open: strings without escapes, whole numbers. What it matches is therefore canonical, and of the catalogue,
+like the entry that it was made from. What it does not match is read in full.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from operator import itemgetter
+from typing import Any, Callable, NamedTuple, Optional
+
+from hub.kit.verifier.canonical import Fields, NotCanonical, canonical_json, is_catalogued, read_canonical
+
+Path_ = tuple[str, ...]
+Value = Optional[bytes]
+
+FATES = ("delivered", "already_delivered", "refused", "withheld", "quarantined")
+PLAIN: tuple[tuple[str, Path_], ...] = (
+    *((name, (name,)) for name in ("kind", "time")),
+    *(("actor_role", ("actor", "role")), ("actor_id", ("actor", "id"))),
+    *(
+        (name, (name,))
+        for name in ("reason", "submission", "agreement", "agreement_version", "agreement_digest")
+    ),
+    *((name, (name,)) for name in ("sender", "recipient", "purpose", "legal_basis")),
+    *((name, ("counts", name)) for name in ("received", *FATES)),
+    *((f"parcel_{name}", ("parcel", name)) for name in ("name", "sha256", "bytes")),
+    *(
+        ("attempt", ("attempt",)),
+        ("receipt_kind", ("receipt", "kind")),
+        ("receipt_sha256", ("receipt", "sha256")),
+    ),
+    *(("commitment_root", ("commitment", "root")), ("commitment_rows", ("commitment", "rows"))),
+    *(("consent_policy_digest", ("consent_policy_digest",)),),
+    *(("span_first", ("span", "first")), ("span_last", ("span", "last"))),
+)
+WHOLE = ("counts", "reasons", "columns", "key_versions", "disclosure", "details")
+COLUMNS = ("index", *(name for name, _ in PLAIN), *WHOLE, "nonce")
+
+# What the checks of completeness ask of an entry, in this order.
+ASKED: tuple[Path_, ...] = (
+    *(("kind",), ("time",), ("submission",), ("agreement",), ("reason",)),
+    *(("parcel", "name"), ("parcel", "sha256"), ("receipt", "kind"), ("commitment", "rows")),
+    *(("counts", name) for name in ("received", *FATES)),
+)
+
+_MOST_SHAPES = 32  # of one kind; what is rarer is read in full
+_MOST_PIECES = 4096
+_FORMS = {
+    "format": rb"1",
+    "time": rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",
+    "nonce": rb"([0-9a-f]{32})",
+}
+_STRING, _NUMBER, _COUNT = rb'([^"]*)', rb"(0|-?[1-9][0-9]{0,14})", rb"(0|[1-9][0-9]{0,14})"
+_ESCAPED = re.compile(rb"[\\\x00-\x1f]")
+
+
+class Said(NamedTuple):
+    """What an entry says: the values asked for (`ASKED`), and its row of the table without the index."""
+
+    asked: tuple[Value, ...]
+    row: bytes
+
+
+class Shape(NamedTuple):
+    """A pattern, what to take of its groups, and where pieces of JSON stand in it."""
+
+    match: Callable[[bytes], re.Match[bytes] | None]
+    asked: Callable[[Any], tuple[Value, ...]]
+    cells: Callable[[Any], tuple[bytes, ...]]
+    template: bytes
+    quoted: tuple[int, ...]  # cells that hold JSON
+    pieces: tuple[int, ...]  # groups that hold JSON of any form
+
+
+class Reader:
+    """Reads bodies; raises `NotCanonical`, and gives None for what is outside the catalogue."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[bytes, list[Shape]] = {}
+        self._pieces: set[bytes] = set()
+
+    def read(self, body: bytes, *, is_plain: bool) -> Said | None:
+        """Read a body; ``is_plain`` says that it is UTF-8 and holds neither backslash nor control."""
+        at = body.find(b'"kind":"') + 8
+        for shape in self._shapes.get(body[at : body.find(b'"', at)], ()) if is_plain else ():
+            found = shape.match(body)
+            if found is None:
+                continue
+            groups = found.groups()
+            if shape.pieces and not all(self._is_canonical(groups[group]) for group in shape.pieces):
+                break
+            cells = shape.cells(groups)
+            if shape.quoted:
+                some = list(cells)
+                for cell in shape.quoted:
+                    some[cell] = some[cell].replace(b'"', b'""')
+                cells = tuple(some)
+            return Said(shape.asked((*groups, None)), shape.template % cells)
+        return self._read_in_full(body)
+
+    def _read_in_full(self, body: bytes) -> Said | None:
+        fields = read_canonical(body)
+        if not is_catalogued(fields):
+            return None
+        kind = fields["kind"].encode("utf-8")
+        known = self._shapes.setdefault(kind, [])
+        if len(known) < _MOST_SHAPES and not _ESCAPED.search(body):
+            shape = shape_of(fields)
+            if shape is not None and shape.match(body):
+                known.append(shape)
+        return Said(tuple(_bytes_at(fields, path) for path in ASKED), row_of(fields))
+
+    def _is_canonical(self, piece: bytes) -> bool:
+        if piece in self._pieces:
+            return True
+        try:
+            sound = canonical_json(json.loads(piece)).encode("utf-8") == piece
+        except (ValueError, RecursionError, NotCanonical):
+            return False
+        if sound and len(self._pieces) < _MOST_PIECES:
+            self._pieces.add(piece)
+        return sound
+
+
+def row_of(fields: Fields) -> bytes:
+    """Write an entry's row of the table, without its index: RFC 4180, every cell quoted."""
+    cells = [_bytes_at(fields, path) or b"" for _, path in PLAIN]
+    cells += [canonical_json(fields[name]).encode("utf-8") if name in fields else b"" for name in WHOLE]
+    cells.append(fields["nonce"].encode("utf-8"))
+    return b",".join(b'"' + cell.replace(b'"', b'""') + b'"' for cell in cells) + b"\r\n"
+
+
+def heading() -> bytes:
+    """Write the table's first line."""
+    return ",".join(f'"{name}"' for name in COLUMNS).encode("utf-8") + b"\r\n"
+
+
+def shape_of(fields: Fields) -> Shape | None:
+    """Make the pattern of an entry's shape; None where it is of no form that a pattern could spell out."""
+    groups: list[Path_] = []
+    pieces: list[int] = []
+    parts = [_spelled(name, fields[name], groups, pieces) for name in sorted(fields)]
+    if None in parts:
+        return None
+    pattern = rb"\{" + b",".join(part for part in parts if part is not None) + rb"\}"
+    place = {path: group for group, path in reversed(list(enumerate(groups)))}
+    kind = fields["kind"].encode("utf-8")
+    columns = [*(path for _, path in PLAIN), *((name, "") for name in WHOLE), ("nonce",)]
+    there = [path for path in columns if path in place]
+    blanks = [
+        b'"%b"' if path in place else b'"' + kind + b'"' if path == ("kind",) else b'""' for path in columns
+    ]
+    asked = itemgetter(*(place.get(path, -1) for path in ASKED[1:]))
+    return Shape(
+        re.compile(pattern, re.DOTALL).fullmatch,
+        lambda found: (kind, *asked(found)),
+        itemgetter(*(place[path] for path in there)),
+        b",".join(blanks) + b"\r\n",
+        tuple(cell for cell, path in enumerate(there) if path[-1] == ""),
+        tuple(pieces),
+    )
+
+
+def _spelled(name: str, value: object, groups: list[Path_], pieces: list[int]) -> bytes | None:
+    """Spell a field out, and note the paths of its groups; a piece of JSON has the path (name, "")."""
+    key = re.escape(f'"{name}":'.encode())
+    if name == "kind":
+        return key + re.escape(f'"{value}"'.encode())
+    if isinstance(value, dict) and name != "reasons" and value and all(map(_is_scalar, value.values())):
+        outer = name in WHOLE
+        if outer:
+            groups.append((name, ""))
+        parts = [_scalar((name, inner), value[inner], groups) for inner in sorted(value)]
+        inside = rb"\{" + b",".join(parts) + rb"\}"
+        return key + (b"(" + inside + b")" if outer else inside)
+    if name in WHOLE and isinstance(value, (dict, list)):
+        pieces.append(len(groups))
+        groups.append((name, ""))
+        return key + (rb"(\{[^{}]*\})" if isinstance(value, dict) else rb"(\[[^\[\]]*\])")
+    return _scalar((name,), value, groups) if _is_scalar(value) else None
+
+
+def _scalar(path: Path_, value: object, groups: list[Path_]) -> bytes:
+    key = re.escape(f'"{path[-1]}":'.encode())
+    form = _FORMS.get(path[0])
+    if path == ("format",):
+        return key + rb"1"
+    groups.append(path)
+    if isinstance(value, str):
+        return key + b'"' + (form or _STRING) + b'"'
+    return key + (_COUNT if path[0] == "counts" else _NUMBER)
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _bytes_at(fields: Fields, path: Path_) -> Value:
+    found: Any = fields
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, bool) or not isinstance(found, (str, int)):
+        return None
+    return str(found).encode("utf-8")
