@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from hub.errors import Refused, Transient
 
@@ -57,14 +58,15 @@ def _get(session: requests.Session, address: str, largest: int) -> bytes | None:
                 return None
             _check(answer)
             content = bytearray()
-            while part := answer.raw.read(min(_CHUNK, largest + 1 - len(content)), decode_content=False):
+            # As it comes: read() would wait for a whole piece, and never look at the clock.
+            while part := answer.raw.read1(min(_CHUNK, largest + 1 - len(content)), decode_content=False):
                 content += part
                 if len(content) > largest:
                     raise _too_large(largest)
                 if time.monotonic() > until:
                     raise _away("slow")
             return bytes(content)
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, HTTPError, OSError) as error:
         raise _away(type(error).__name__) from None
 
 
