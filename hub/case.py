@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -44,6 +43,7 @@ class Case:
     sha256: str
     bytes: int
     created_at: datetime
+    results: Mapping[str, Result] = field(repr=False)  # as they were left when the case was opened
 
     @property
     def submission(self) -> str:
@@ -57,7 +57,7 @@ class Case:
 
     def result(self, step: str) -> Result:
         """Give what a finished step of this submission left."""
-        found = self._results.get(step)
+        found = self.results.get(step)
         if found is None:
             raise Corrupt(
                 "step.missing",
@@ -65,17 +65,6 @@ class Case:
                 "restore the database and HUB_HOME/data from the same moment",
             )
         return found
-
-    @cached_property
-    def _results(self) -> Mapping[str, Result]:
-        """What was left when this case was first asked; a step asks for earlier ones only."""
-        root = folder_of(self.office, self.submission)
-        with self.office.database.transaction() as session:
-            rows = session.scalars(select(StepResult).where(StepResult.submission == self.submission))
-            return {
-                row.step: Result(root / f"{row.step}-{row.fence}", row.parts, dict(row.facts), row.seconds)
-                for row in rows
-            }
 
     def parts(
         self, result: Result, kind: str, span: range | None = None, columns: list[str] | None = None
@@ -111,14 +100,18 @@ class Step:
             self._renewed = time.monotonic()
 
     def finish(self, session: Session, facts: Mapping[str, Any]) -> Submission:
-        """Lock the submission under the lease and note the step's result; the caller commits."""
+        """Lock the submission under the lease, note the step's result, and give the lease back.
+
+        The caller commits.
+        """
         row = leases.hold(session, self.case.lease)
+        leases.give_back(row)
         values = {
             "fence": self.case.lease.fence,
             "parts": self.parts,
             "facts": dict(facts),
             "seconds": round(time.monotonic() - self._began, 3),
-            "finished_at": now(session),
+            "finished_at": func.clock_timestamp(),
         }
         session.execute(
             insert(StepResult)
@@ -164,7 +157,15 @@ def case_of(session: Session, office: Office, row: Submission) -> Case:
             "nothing can be done; the transfer log keeps what happened",
         )
     key = office.ring.unwrap(wrapped.wrapped, f"payload/{row.id}")
-    return Case(office, Lease(row.id, row.fence), agreement, key, row.sha256, row.bytes, row.created_at)
+    root = folder_of(office, row.id)
+    left = session.execute(
+        select(
+            StepResult.step, StepResult.fence, StepResult.parts, StepResult.facts, StepResult.seconds
+        ).where(StepResult.submission == row.id)
+    )
+    results = {step: Result(root / f"{step}-{fence}", *rest) for step, fence, *rest in left}
+    lease = Lease(row.id, row.fence)
+    return Case(office, lease, agreement, key, row.sha256, row.bytes, row.created_at, results)
 
 
 def known(session: Session, submission: str) -> Submission:

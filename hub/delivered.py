@@ -24,6 +24,7 @@ from hub.office import Office
 from schemas.agreement import Agreement
 
 Macs = NDArray[np.uint8]  # shape (n, 32): key MAC, content MAC
+SMALL_PARCEL, MOST_KEPT = 1_000, 2_000  # rows and parcels: 64 MB at most
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,21 @@ def _macs(office: Office, session: Session, agreement: Agreement, after: int, up
     macs = np.empty((sum(row.rows for row in rows), 32), dtype=np.uint8)
     filled = 0
     for row in rows:
-        key = office.ring.unwrap(row.wrapped_key, f"delivered/{row.parcel}")
-        data = staging.read_bytes(file_of(office, row.parcel, row.wrapped_key), key)
-        macs[filled : filled + row.rows] = np.frombuffer(data, dtype=np.uint8).reshape(-1, 32)
+        macs[filled : filled + row.rows] = _of_parcel(office, row)
         filled += row.rows
+    return macs
+
+
+def _of_parcel(office: Office, row: DeliveredRows) -> Macs:
+    """Open the MACs of one parcel; small ones are kept, for each submission of a lot asks for them."""
+    kept = office.small_registers.get(row.parcel)
+    if kept is not None:
+        return kept
+    key = office.ring.unwrap(row.wrapped_key, f"delivered/{row.parcel}")
+    data = staging.read_bytes(file_of(office, row.parcel, row.wrapped_key), key)
+    macs = np.frombuffer(data, dtype=np.uint8).reshape(-1, 32)
+    if row.rows <= SMALL_PARCEL and len(office.small_registers) < MOST_KEPT:
+        office.small_registers[row.parcel] = macs
     return macs
 
 

@@ -72,14 +72,20 @@ def parcel_name(case: Case, attempt: int) -> str:
     return f"{case.agreement.id}_{case.submission}_{attempt}.{case.office.formats.suffix(case.agreement)}"
 
 
-def pass_people(case: Case) -> None:
+def pass_people(case: Case) -> bool:
     """Let nothing be intended that people hold back; asked again in the moment of sending.
+
+    Where the agreement is no longer in force the submission is quarantined, for people to decide: False.
 
     Raises:
         Corrupt: ``review.missing``.
     """
     with case.office.database.transaction() as session:
+        if not registry.still_active(session, case.agreement):
+            settlement.quarantine(session, case, lease.hold(session, case.lease), ["agreement.inactive"])
+            return False
         dual_control.require(session, case)
+        return True
 
 
 def pass_gate(case: Case, made: Result, decided: Result) -> commitment.Rows:

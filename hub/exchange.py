@@ -153,9 +153,8 @@ def protect(case: Case) -> None:
 def deliver(case: Case) -> None:
     """Pass the egress gate, make the intent durable, look at consents once more, and send."""
     made, decided = case.result("protect"), case.result("authorise")
-    if not settlement.in_force(case):
+    if not delivery.pass_people(case):
         return
-    delivery.pass_people(case)
     with at_work(case, "deliver") as step:
         if made.facts["rows"]:
             rows = delivery.pass_gate(case, made, decided)
@@ -244,6 +243,15 @@ def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
             return
         case = case_of(session, office, row)
     try:
+        _take(case, step)
+    except BaseException:  # what went well has given the lease back with its own commit
+        with office.database.transaction() as session:
+            lease.release(session, held)
+        raise
+
+
+def _take(case: Case, step: Callable[[Case], None]) -> None:
+    try:
         step(case)
     except Refused as refusal:
         if not refusal.code.startswith("file."):
@@ -252,9 +260,6 @@ def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
     except Corrupt as alarm:
         settlement.alarm(case, alarm, stop=alarm.code.startswith(STOPPING))
         raise
-    finally:
-        with office.database.transaction() as session:
-            lease.release(session, held)
 
 
 def state_of(office: Office, submission: str) -> State:

@@ -26,10 +26,15 @@ _EXTEND = text(
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to work on one submission until the fence is raised."""
+    """The right to work on one submission until the fence is raised, or it is given back."""
 
     submission: str
     fence: int
+
+
+def give_back(row: Submission) -> None:
+    """Give the lease back with the very change that it was taken for; the caller has locked the row."""
+    row.lease_holder, row.lease_until = None, None
 
 
 @cache

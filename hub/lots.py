@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from hub import exchange, lease
@@ -21,6 +21,9 @@ from hub.states import FINAL, RESTING
 
 CHANNEL: Final = "hub_work"
 """The PostgreSQL channel on which new work is told, with the agreement's id (see the migrations)."""
+
+AGAIN: Final = " again"
+"""Follows the agreement's id where a look at old work is asked for."""
 
 _DONE = [state.value for state in FINAL | RESTING]
 _FIRST_WAIT, _LONGEST_WAIT = 5, 600  # seconds until a submission is tried again after a failure of the hub's
@@ -69,13 +72,15 @@ def claim(office: Office, agreement: str) -> Lot:
             .order_by(Submission.failures, Submission.created_at, Submission.id)
             .limit(settings.lot_submissions + 1)
         ).all()
-    lot: list[str] = []
-    size = 0
-    for identity, length in found[: settings.lot_submissions]:
-        size += length
-        if lot and size > settings.lot_bytes:
-            break
-        lot.append(identity)
+        lot: list[str] = []
+        size = 0
+        for identity, length in found[: settings.lot_submissions]:
+            size += length
+            if lot and size > settings.lot_bytes:
+                break
+            lot.append(identity)
+        claimed = update(Submission).where(Submission.id.in_(lot)).values(claimed_at=func.clock_timestamp())
+        session.execute(claimed, execution_options={"synchronize_session": False})
     return Lot(agreement, tuple(lot), more=len(found) > len(lot))
 
 
@@ -142,9 +147,11 @@ def sent(office: Office, lot: Sequence[str]) -> list[str]:
 
 
 def wake(office: Office, agreement: str) -> None:
-    """Tell whoever listens that work of an agreement waits."""
+    """Ask whoever listens to look at an agreement's work again, new or old."""
     with office.database.transaction() as session:
-        session.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": agreement})
+        session.execute(
+            text("SELECT pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": agreement + AGAIN}
+        )
 
 
 def take_on(office: Office, submission: str) -> None:
@@ -195,6 +202,7 @@ def _note(office: Office, identity: str, error: HubError) -> None:
 
 def _put_off(row: Submission, at: datetime) -> None:
     """Count a failure and let a while go by, longer each time, until the submission is looked at again."""
+    row.claimed_at = None
     row.not_before = at + timedelta(seconds=min(_FIRST_WAIT * 2 ** min(row.failures, 10), _LONGEST_WAIT))
     row.failures += 1
 
@@ -202,7 +210,7 @@ def _put_off(row: Submission, at: datetime) -> None:
 def _forget(office: Office, identity: str) -> None:
     with office.database.transaction() as session:
         row = session.get_one(Submission, identity, with_for_update=True)
-        row.failures, row.not_before, row.held_by = 0, None, None
+        row.failures, row.not_before, row.held_by, row.claimed_at = 0, None, None, None
 
 
 def _names(identities: Iterable[str]) -> str:

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from hub.batch_suite import Answer, Bounds
 from hub.database.session import Database
@@ -88,6 +90,8 @@ class Office:
     formats: Formats
     route: Route
     suite: Suite
+    small_registers: dict[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    """Row MACs of small parcels that this process has opened (see `hub.delivered`)."""
 
     @cached_property
     def journal(self) -> Journal:

@@ -7,7 +7,7 @@ import polars as pl
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from hub import lease, logbook, receipts, registry, staging
+from hub import lease, logbook, receipts, staging
 from hub.case import Case, folder_of, now
 from hub.database.models import Clearance, Parcel, ReasonCount, Receipt, StepResult, Submission
 from hub.errors import Corrupt, HubError
@@ -49,7 +49,11 @@ def clearance(case: Case) -> Clearance:
 
 
 def close(session: Session, case: Case, row: Submission, state: State) -> None:
-    """Bring a submission to its end: outcome in the log, receipt for the sender, the state itself."""
+    """Bring a submission to its end: outcome in the log, receipt for the sender, the state itself.
+
+    The lease under which this is done is given back with it.
+    """
+    lease.give_back(row)
     at = now(session)
     reasons: dict[str, int] = {}
     counted = select(ReasonCount.code, ReasonCount.rows).where(ReasonCount.submission == row.id)
@@ -151,7 +155,7 @@ def reopen(session: Session, row: Submission) -> None:
     row.state, row.reason = State.VALIDATED.value, None
     for fate in Fate:
         setattr(row, fate.value, None)
-    row.failures, row.not_before, row.held_by = 0, None, None
+    row.failures, row.not_before, row.held_by, row.claimed_at = 0, None, None, None
     session.execute(delete(ReasonCount).where(ReasonCount.submission == row.id))
     session.flush()
 
@@ -174,16 +178,6 @@ def turn_away(session: Session, case: Case, row: Submission, code: str) -> None:
     told = {"fence": row.fence, "parts": 0, "facts": {"report": name}, "seconds": 0.0}
     session.add(StepResult(submission=row.id, step="acknowledge", **told))
     close(session, case, row, State.REFUSED)
-
-
-def in_force(case: Case) -> bool:
-    """Tell whether the agreement is still in force; if not, the submission waits for people."""
-    with case.office.database.transaction() as session:
-        row = lease.hold(session, case.lease)
-        if registry.still_active(session, case.agreement):
-            return True
-        quarantine(session, case, row, ["agreement.inactive"])
-        return False
 
 
 def of_faults(agreement: Agreement, faults: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from hub.database.session import CONNECT_SECONDS, address
 from hub.errors import HubError
-from hub.lots import CHANNEL
+from hub.lots import AGAIN, CHANNEL
 from hub.states import FINAL, RESTING, State
 
 LOOK_SECONDS = 15.0
@@ -30,7 +30,7 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 20.0
 _AT_WORK = [state.value for state in State if state not in FINAL | RESTING]
 # What hub.lots.claim would find, for all agreements at once.
 _WAITING = """
-SELECT agreement, count(*), max(created_at) FROM hub.submission
+SELECT agreement, count(*), min(created_at) FILTER (WHERE claimed_at IS NULL) FROM hub.submission
 WHERE state = ANY(%s) AND held_by IS NULL AND (not_before IS NULL OR not_before <= clock_timestamp())
 GROUP BY agreement
 """
@@ -39,15 +39,15 @@ _log = logging.getLogger(__name__)
 
 
 class Work(NamedTuple):
-    """Submissions of one agreement that wait: how many, and when the newest of them came."""
+    """Submissions of one agreement that wait: how many, and since when one waits that is in no run's lot."""
 
     submissions: int
-    newest: datetime
+    unclaimed: datetime | None
 
 
 @dataclass(frozen=True)
 class Call:
-    """What waits at one moment, by agreement, and the agreements that a notification has just named."""
+    """What waits at one moment, by agreement, and the agreements that somebody has just asked for."""
 
     waiting: Mapping[str, Work]
     told: frozenset[str] = frozenset()
@@ -56,26 +56,30 @@ class Call:
 class Caller:
     """Decides for one agreement which calls are worth a run.
 
-    Those are calls with new work, calls that somebody asked for, and from time to time one for work that
-    was called before and waits all the same. A run already on its way takes all that waits, so nothing is
-    lost by silence.
+    Those are calls with work that no run has claimed, calls that somebody asked for, and from time to time
+    one for work that was called before and waits all the same. A run that was called and has not claimed its
+    lot yet will take all that waits, so that nothing is lost by silence: it is known by the submission that
+    has waited longest, which is still the same.
     """
 
     def __init__(self, agreement: str, again: float = _AGAIN) -> None:
         self._agreement = agreement
         self._again = again
-        self._seen: Work | None = None
+        self._longest: datetime | None = None
         self._called = float("-inf")
 
     def worth(self, call: Call, at: float) -> int:
         """Tell how many submissions wait if a run should start for them now (``at``, in seconds), else 0."""
-        work, seen = call.waiting.get(self._agreement), self._seen
-        self._seen = work
+        work = call.waiting.get(self._agreement)
+        unclaimed = work.unclaimed if work else None
+        if unclaimed is None:
+            self._longest = None
         if work is None:
             return 0
-        fresh = seen is None or work.submissions > seen.submissions or work.newest > seen.newest
-        if fresh or self._agreement in call.told or at - self._called >= self._again:
-            self._called = at
+        fresh = unclaimed is not None and unclaimed != self._longest
+        asked = unclaimed is None and self._agreement in call.told
+        if fresh or asked or at - self._called >= self._again:
+            self._called, self._longest = at, unclaimed
             return work.submissions
         return 0
 
@@ -112,7 +116,8 @@ async def _heard(connection: psycopg.AsyncConnection, look: float, pause: float)
     while True:
         async with asyncio.timeout(_ANSWER):
             rows = await (await connection.execute(_WAITING, [_AT_WORK])).fetchall()
-        yield Call({agreement: Work(count, newest) for agreement, count, newest in rows}, told)
+        yield Call({agreement: Work(count, unclaimed) for agreement, count, unclaimed in rows}, told)
         await asyncio.sleep(pause)
         # What was told meanwhile is kept by the connection and comes first.
-        told = frozenset([said.payload async for said in connection.notifies(timeout=look, stop_after=1)])
+        heard = [said.payload async for said in connection.notifies(timeout=look, stop_after=1)]
+        told = frozenset(said.removesuffix(AGAIN) for said in heard if said.endswith(AGAIN))

@@ -92,7 +92,8 @@ class Submission(Base):
     ``fence`` counts the takers of the lease: a step's commit names the fence it holds and fails if another
     has taken over. Counts are null until known; from ``protected`` on they must add up. After a failure of
     the hub's own (``failures`` counts them since the last step that succeeded) it is left alone until
-    ``not_before``; an alarm holds it (``held_by``, a code) until a steward takes it on.
+    ``not_before``; an alarm holds it (``held_by``, a code) until a steward takes it on. ``claimed_at`` tells
+    when a run took it into its lot; null while it waits for one.
     """
 
     __tablename__ = "submission"
@@ -131,6 +132,7 @@ class Submission(Base):
     held_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     changed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    claimed_at: Mapped[datetime | None]
 
 
 class SubmissionHistory(Base):

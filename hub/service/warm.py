@@ -9,7 +9,10 @@ import runpy
 import sys
 from importlib import import_module
 
+from sqlalchemy.orm import configure_mappers
+
 from hub import batch_suite
+from schemas.reasons import catalogue
 
 PARTS = ("hub.runtime", "hub.lots")
 
@@ -18,7 +21,10 @@ def load() -> None:
     """Load what the tasks of an exchange need, Great Expectations included."""
     for part in PARTS:
         import_module(part)
+    configure_mappers()
+    catalogue()
     batch_suite.load()
+    batch_suite.metrics_frames()
 
 
 if __name__ == "__main__":

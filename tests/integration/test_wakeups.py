@@ -6,10 +6,11 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 
 from hub.database.models import AgreementVersion, Partner, Submission
 from hub.database.session import Database
+from hub.lots import AGAIN, CHANNEL
 from hub.wakeups import Call, calls
 from tests.integration.conftest import superuser
 
@@ -66,8 +67,25 @@ def test_a_new_submission_is_heard_of_without_a_look(
         assert (await following()).waiting == {}
         await asyncio.to_thread(come, database, 1)
         call = await following()
-        assert call.told == {agreement}
         assert call.waiting[agreement].submissions == 1
+        assert call.waiting[agreement].unclaimed is not None
+        assert not call.told, "it speaks for itself"
+
+    listening(lambda: database_urls["application"], NEVER, course)
+
+
+def test_who_asks_for_another_look_is_heard(
+    database: Database, database_urls: dict[str, URL], agreement: str
+) -> None:
+    def ask() -> None:
+        with database.transaction() as session:
+            notice = {"channel": CHANNEL, "name": agreement + AGAIN}
+            session.execute(text("SELECT pg_notify(:channel, :name)"), notice)
+
+    async def course(following: Next) -> None:
+        await following()
+        await asyncio.to_thread(ask)
+        assert (await following()).told == {agreement}
 
     listening(lambda: database_urls["application"], NEVER, course)
 
@@ -119,7 +137,7 @@ def test_a_listener_whose_connection_is_cut_goes_on(
         await asyncio.to_thread(come, database, 1)
         assert (await following()).waiting[agreement].submissions == 1, "it looks when it is back"
         await asyncio.to_thread(come, database, 2)
-        assert (await following()).told == {agreement}, "and listens"
+        assert (await following()).waiting[agreement].submissions == 2, "and listens"
 
     listening(lambda: database_urls["application"], NEVER, course)
 
