@@ -7,6 +7,7 @@ SGB X §67b(2)).
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import rfc8785
@@ -46,7 +47,7 @@ def policy_digest(agreement: Agreement) -> str | None:
     basis = agreement.legal_basis
     if not isinstance(basis, ConsentBasis):
         return None
-    policy = {
+    policy: dict[str, Any] = {
         "rules": POLICY,
         "codes": [code for code in CODES if code is not None],
         "templates": sorted(basis.templates),

@@ -160,7 +160,8 @@ def intend(case: Case, made: Result, rows: commitment.Rows) -> str:
             commitment=rows.commitment(),
             consent_policy_digest=consent.policy_digest(case.agreement),
         )
-        (told,) = logbook.append(session, case.office, [intent])
+        decision = logbook.decision(session, row, case.agreement, clearance=made.facts["clearance"])
+        _, told = logbook.append(session, case.office, [decision, intent])
         identity = f"P-{row.id}-{attempt}"
         session.add(
             Parcel(
@@ -211,11 +212,13 @@ def send(case: Case, step: Step, parcel_id: str, made: Result, decided: Result) 
         row.state = State.DELIVERED.value
 
 
-def send_nothing(case: Case, step: Step) -> None:
-    """Note that no row was left to deliver: nothing is intended, nothing is sent."""
+def send_nothing(case: Case, step: Step, made: Result) -> None:
+    """Note that no row was left to deliver: nothing is intended, nothing is sent, and the log says why."""
     with case.office.database.transaction() as session:
         row = step.finish(session, {"parcel": None})
         dual_control.require(session, case)
+        decision = logbook.decision(session, row, case.agreement, clearance=made.facts["clearance"])
+        logbook.append(session, case.office, [decision])
         row.state = State.DELIVERED.value
 
 

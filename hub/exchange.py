@@ -161,7 +161,7 @@ def deliver(case: Case) -> None:
             parcel = delivery.intend(case, made, rows)
             delivery.send(case, step, parcel, made, decided)
         else:
-            delivery.send_nothing(case, step)
+            delivery.send_nothing(case, step, made)
 
 
 def acknowledge(case: Case) -> None:

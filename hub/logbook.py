@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import outage, receipts, reports, standing
+from hub import consent, outage, receipts, reports, standing
 from hub.case import now
-from hub.database.models import Receipt, Submission
+from hub.database.models import ReasonCount, Receipt, Submission
 from hub.database.session import afterwards
 from hub.errors import Transient
 from hub.keys import KeyRing
@@ -46,6 +47,25 @@ def entry(kind: Kind, at: datetime, submission: str, agreement: Agreement, **mor
         purpose=agreement.purpose,
         legal_basis=basis_text(agreement),
         **more,
+    )
+
+
+def decision(session: Session, row: Submission, agreement: Agreement, *, clearance: str) -> Entry:
+    """Write the entry about what was decided on a submission's rows, and why; ``clearance`` is its digest.
+
+    It is appended along with the intent that rests on it, so there are as many as there are decisions.
+    """
+    summed = select(ReasonCount.code, func.sum(ReasonCount.rows)).where(ReasonCount.submission == row.id)
+    reasons = {code: int(rows) for code, rows in session.execute(summed.group_by(ReasonCount.code))}
+    return entry(
+        "decision",
+        now(session),
+        row.id,
+        agreement,
+        counts=counts(row),
+        reasons=reasons or None,
+        consent_policy_digest=consent.policy_digest(agreement),
+        details={"clearance": clearance},
     )
 
 

@@ -54,7 +54,8 @@ def note(office: Office, reader: Actor, purpose: str, asked: Mapping[str, str], 
             )
         )
         if row is None:
-            details = {**asked, **({"first": min(seen), "last": max(seen)} if seen else {})}
+            details: dict[str, str | int] = {**asked}
+            details |= {"first": min(seen), "last": max(seen)} if seen else {}
             told = Entry(kind="log_read", time=at, actor=reader, reason=purpose, details=details or None)
             (recorded,) = logbook.append(session, office, [told])
             row = LogReading(role=reader.role, reader=reader.id, purpose=purpose, asked=question)

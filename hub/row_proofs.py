@@ -7,7 +7,8 @@ it adds are the salt and the way to the root, from the seed it keeps apart from 
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from sqlalchemy import or_, select
 
@@ -74,7 +75,9 @@ def of_entry(office: Office, reader: Actor, index: int) -> tuple[Exhibit, dict[s
     return shown, _entry_part(shown)
 
 
-def of_row(office: Office, reader: Actor, sent: Transfer, number: int, parcel: BinaryIO) -> dict[str, Any]:
+def of_row(
+    office: Office, reader: Actor, sent: Transfer, number: int, parcel: BufferedReader
+) -> dict[str, Any]:
     """Prove one row of a transfer, by its number (from 1) in the parcel as its recipient has it.
 
     Raises:
@@ -122,7 +125,7 @@ def of_row(office: Office, reader: Actor, sent: Transfer, number: int, parcel: B
     }
 
 
-def _texts(sent: Transfer, parcel: BinaryIO) -> list[bytes]:
+def _texts(sent: Transfer, parcel: BufferedReader) -> list[bytes]:
     """Read the rows of a parcel as the egress gate read them, once it is known to be the very file."""
     if hashlib.file_digest(parcel, "sha256").hexdigest() != sent.sha256:
         raise Refused(

@@ -6,19 +6,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, make_url, select
+from sqlalchemy.orm import Session
 
 from connectors import formats
 from connectors.outbox import Outbox
 from hub import registry, staging, standing
 from hub.case import now
 from hub.database.embedded import EmbeddedPostgres
+from hub.database.models import LedgerEntry
 from hub.database.provision import provision, role_urls
 from hub.database.session import Database
 from hub.errors import Refused
 from hub.keys import AIRFLOW_USES, KeyRing, create_keys
 from hub.ledger.entry import Actor, Entry
-from hub.logbook import append
+from hub.logbook import append, key_name
 from hub.office import Office
 from hub.settings import Settings
 from hub.suite_process import SuiteProcess
@@ -108,13 +110,31 @@ def initialise(settings: Settings) -> Initialised:
                             agreement_digest=agreement.digest,
                         )
                         for agreement in fresh
-                    ],
+                    ]
+                    + _of_first_keys(session, office),
                 )
             standing.begin(office)
             publish_exchanges(office)
     return Initialised(
         settings.root, tuple(a.id for a in agreements), tuple(agreement.id for agreement in fresh)
     )
+
+
+def _of_first_keys(session: Session, office: Office) -> list[Entry]:
+    """Tell of the hub's own keys in a log that is still empty."""
+    if session.scalar(select(LedgerEntry.index).limit(1)) is not None:
+        return []
+    ring = office.ring
+    return [
+        Entry(
+            kind="key",
+            time=now(session),
+            actor=Actor(role="administrator", id="hub-init"),
+            reason="keys_made",
+            key_versions=dict.fromkeys(("kek", "identity", "pseudonym", "log", "receipt"), ring.version),
+            details={"log": ring.verifier_key(office.settings.origin), "receipts": key_name(ring)},
+        )
+    ]
 
 
 def publish_exchanges(office: Office) -> None:

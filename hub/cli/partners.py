@@ -22,13 +22,13 @@ def add(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Register a partner's public key, and the partner if it is new."""
-    from hub import registry  # noqa: PLC0415
+    from hub import partners  # noqa: PLC0415
     from hub.runtime import open_office  # noqa: PLC0415
 
     with told(as_json=as_json), open_office(Settings()) as office:
         with office.database.transaction() as session:
             text = public_key.read_text(encoding="utf-8", errors="replace")
-            mark = registry.add_partner_key(session, partner, name, text, key_name)
+            mark = partners.add_key(session, office, partner, name, text, key_name)
         say(
             {"partner": partner, "fingerprint": mark},
             as_json=as_json,

@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from connectors.drop.hostkey import host_key
-from hub import registry, staff, staging
+from hub import staff, staging
 from hub.demo.client import Client
 from hub.office import Office
+from hub.partners import add_key
 from schemas.agreement import Agreement
 
 REVIEWERS: Final = ("steward", "dpo")
@@ -38,7 +39,8 @@ def assemble(office: Office, agreements: list[Agreement]) -> Cast:
     staging.replace(known_hosts, f"{address} {public}".encode())
     with office.database.transaction() as session:
         for partner in partners.values():
-            registry.add_partner_key(session, partner.id, partner.name, _public(keys[partner.id]), "demo")
+            public = _public(keys[partner.id])
+            add_key(session, office, partner.id, partner.name, public, "demo")
     for name, role in staff.LOGINS.items():
         staff.ensure(office, name, role, _public(keys[name]))
     clients = {

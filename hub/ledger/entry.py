@@ -71,8 +71,8 @@ REQUIRED: Mapping[Kind, tuple[str, ...]] = {
 # Fields that mean something in these kinds only.
 RESERVED: Mapping[str, tuple[Kind, ...]] = {
     "commitment": ("intent",),
-    "consent_policy_digest": ("intent",),
-    "disclosure": ("intent",),
+    "consent_policy_digest": ("decision", "intent"),
+    "disclosure": ("decision", "intent"),
     "span": ("retention", "restore"),
 }
 

@@ -51,16 +51,12 @@ def check(text: str, origin: str, log_key: Ed25519PublicKey) -> Shown:
     said = entry.get("commitment")
     if entry.get("kind") != "intent" or not isinstance(said, dict):
         raise Unsound(flaw="kind")
-    index, rows, row = claim.get("index"), claim.get("rows"), claim["row"]
-    if (
-        claim.get("scheme") != SCHEME
-        or not isinstance(row, str)
-        or not _counts(index, rows)
-        or not isinstance(claim.get("salt"), str)
-        or not _SALT.fullmatch(claim["salt"])
-    ):
+    (index, rows), row, salt = _counts(claim), claim["row"], claim.get("salt")
+    if claim.get("scheme") != SCHEME or not isinstance(row, str):
         raise Unsound(flaw="malformed")
-    leaf = sha256(b"\x00" + bytes.fromhex(claim["salt"]) + _utf8(row)).digest()
+    if not isinstance(salt, str) or not _SALT.fullmatch(salt):
+        raise Unsound(flaw="malformed")
+    leaf = sha256(b"\x00" + bytes.fromhex(salt) + _utf8(row)).digest()
     reached = _fold(leaf, index, rows, _path(claim.get("path")))
     if said != {"scheme": SCHEME, "root": reached.hex(), "rows": rows}:
         raise Unsound(flaw="row")
@@ -90,9 +86,12 @@ def _fold(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
     return reached
 
 
-def _counts(index: object, rows: object) -> bool:
-    """Tell whether these are a place and a number of rows; true and false are no numbers."""
-    return type(index) is int and type(rows) is int and 0 <= index < rows <= _MOST
+def _counts(claim: dict[str, Any]) -> tuple[int, int]:
+    """Give the place of a row and how many there are; true and false are no numbers."""
+    index, rows = claim.get("index"), claim.get("rows")
+    if type(index) is not int or type(rows) is not int or not 0 <= index < rows <= _MOST:
+        raise Unsound(flaw="malformed")
+    return index, rows
 
 
 def _path(claimed: object) -> list[bytes]:

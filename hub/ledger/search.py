@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, Row, Select, Text, func, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -27,6 +27,9 @@ TERMS: Final[Mapping[str, str]] = {
     "reason": "reason",
     "actor": "actor",
 }
+Found = Row[int, datetime, bytes | None, str]
+"""An entry that was found: index, time of recording, body (None once erased), kind."""
+
 UNKNOWN: Final = "unknown"
 NEAR: Final = 2_000  # entries whose words are computed in less than a tenth of a second
 
@@ -53,7 +56,7 @@ class Criteria:
         return [f"{TERMS[name]}:{value}" for name, value in given.items() if value is not None]
 
 
-def find(session: Session, criteria: Criteria, upto: int | None, limit: int) -> Sequence[Row[Any]]:
+def find(session: Session, criteria: Criteria, upto: int | None, limit: int) -> Sequence[Found]:
     """Find the newest entries from index ``upto`` down: index, time of recording, body, kind.
 
     Words are looked for among the newest entries first, and then through their index alone: a planner that
@@ -79,7 +82,7 @@ def _by_words(session: Session) -> Iterator[None]:
         session.execute(text(f"SET LOCAL {name} = on"))
 
 
-def _query(criteria: Criteria, upto: int | None) -> Select[Any]:
+def _query(criteria: Criteria, upto: int | None) -> Select[int, datetime, bytes | None, str]:
     table = LedgerEntry
     asked = select(table.index, table.recorded_at, table.body, table.kind).order_by(table.index.desc())
     if upto is not None:

@@ -29,7 +29,7 @@ from schemas.samples import FileForm, Sample, csv_bytes, write_consents, write_s
 
 FATES = ("delivered", "already_delivered", "refused", "withheld", "quarantined")
 COLLECTOR = "kreisvolkshochschule"
-BESIDES = ("receipt", "collected")
+BESIDES = ("decision", "receipt", "collected")
 
 
 @dataclass(frozen=True)
