@@ -5,26 +5,41 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import URL, insert, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from hub import public_log, staging
 from hub.database.models import LedgerCheckpoint
 from hub.database.session import Database
-from hub.errors import Corrupt, HubError
+from hub.errors import Corrupt, HubError, Refused
 from hub.keys import KeyRing, create_keys
-from hub.ledger import store, tiles, tree
+from hub.ledger import cosignature, store, tiles, tree
 from hub.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from hub.ledger.cosignature import Taken
+from hub.ledger.notes import (
+    LOG,
+    WITNESS,
+    Signed,
+    VerifierKey,
+    cosignature_message,
+    read_key,
+    take_apart,
+)
+from hub.ledger.policy import weigh
 from hub.ledger.tiles import Tile, of_size
 from hub.office import Office
-from hub.public_log import Published, publish
+from hub.public_log import Published, known_witnesses, publish, take_cosignature
 from hub.settings import Settings
 from tests.faults.tracer import Mode, Tracer
 
@@ -225,11 +240,114 @@ def test_a_forged_checkpoint_is_not_taken_for_the_log_s_own(office: Office) -> N
         publish(office)
 
 
-def _publish_dying(urls: dict[str, URL], home: Path, mode: Mode, at: int, log: Path) -> None:
+def witness(number: int) -> tuple[VerifierKey, Ed25519PrivateKey]:
+    key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    return VerifierKey(f"w{number}.example", WITNESS, key.public_key().public_bytes_raw()), key
+
+
+def cosigned(note: str, *numbers: int, seconds: int = 1_700_000_000) -> str:
+    for number in numbers:
+        key, signer = witness(number)
+        signature = signer.sign(cosignature_message(take_apart(note)[0], seconds))
+        note += Signed(key.name, key.key_id, seconds.to_bytes(8, "big") + signature).text
+    return note
+
+
+@pytest.fixture
+def known(office: Office) -> None:
+    """The hub knows the witnesses 1 and 2."""
+    lines = [f"witness W{number} {witness(number)[0].text}" for number in (1, 2)]
+    lines += ["group both all W1 W2", "quorum both", ""]
+    office.settings.policy_file.write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.usefixtures("known")
+def test_a_known_witness_s_cosignature_is_stored_and_laid_open_below_the_checkpoint(office: Office) -> None:
+    note = grow(office, 0, 300)
+    assert take_cosignature(office, cosigned(note, 2, 9)) == Taken(300, ("w2.example",), 1)
+    assert laid_out(office)["checkpoint"].decode() == cosigned(note, 2), "the unknown one is left aside"
+    assert take_cosignature(office, cosigned(note, 1, 2)) == Taken(300, ("w1.example", "w2.example"), 1)
+    assert laid_out(office)["checkpoint"].decode() == cosigned(note, 1, 2)
+    assert take_cosignature(office, cosigned(note, 1, 2)) == Taken(300, ("w1.example", "w2.example"), 0)
+    assert publish(office) == Published(300, 0, new=False)
+    assert weigh(replace(known_witnesses(office), logs=(log_key(office),)), cosigned(note, 1, 2)).reached
+    following = grow(office, 300, 301)
+    with office.database.audit() as session:
+        assert cosignature.cosigned(session) == following, "nobody has cosigned that one yet"
+        assert cosignature.newest_cosigned(session) == 300
+        assert cosignature.cosigned(session, 300) == cosigned(note, 1, 2)
+        with pytest.raises(Refused, match=r"ledger\.checkpoint_size"):
+            cosignature.cosigned(session, 299)
+
+
+def log_key(office: Office) -> VerifierKey:
+    return read_key(office.ring.verifier_key(office.settings.origin), LOG)
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("hand_in", "code"),
+    [
+        (lambda note: cosigned(note, 9), "cosignature.unknown"),
+        (lambda note: note, "cosignature.unknown"),
+        (lambda note: cosigned(note, 1, seconds=0), "cosignature.signature"),
+        (lambda note: cosigned(note, 1).replace(note, f"{note}— w1.example ", 1), "cosignature.malformed"),
+        (lambda note: cosigned(note, 1).replace("\n20\n", "\n19\n"), "cosignature.checkpoint"),
+        (lambda note: cosigned(note, 1).replace("hub", "bus"), "cosignature.checkpoint"),
+        (lambda note: cosigned(note, 1).rpartition("\n\n")[2], "cosignature.malformed"),
+        (lambda note: note[:0], "cosignature.malformed"),
+    ],
+)
+def test_what_no_known_witness_signed_is_not_stored(
+    office: Office, hand_in: Callable[[str], str], code: str
+) -> None:
+    note = grow(office, 0, 20)
+    with pytest.raises(Refused, match=code.replace(".", r"\.")):
+        take_cosignature(office, hand_in(note))
+    with office.database.audit() as session:
+        assert cosignature.newest_cosigned(session) is None
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("size", "root", "code"),
+    [(20, b"x" * 32, "ledger.forked"), (19, b"x" * 32, "ledger.forked"), (21, b"x" * 32, "ledger.cut")],
+)
+def test_a_witness_who_saw_another_log_under_our_key_raises_an_alarm(
+    office: Office, size: int, root: bytes, code: str
+) -> None:
+    """So an old backup that was restored is noticed by the first witness who comes with what it saw."""
+    grow(office, 0, 20)
+    seen = sign_checkpoint(Checkpoint(office.settings.origin, size, root), office.ring.log_signer())
+    with pytest.raises(Corrupt, match=code.replace(".", r"\.")):
+        take_cosignature(office, cosigned(seen, 1))
+
+
+def test_a_hub_without_a_policy_knows_nobody(office: Office) -> None:
+    note = grow(office, 0, 5)
+    with pytest.raises(Refused, match=r"cosignature\.unknown: .* \(none\)"):
+        take_cosignature(office, cosigned(note, 1))
+    office.settings.policy_file.write_text("nonsense\n", encoding="utf-8")
+    with pytest.raises(Refused, match=r"policy\.malformed"):
+        take_cosignature(office, cosigned(note, 1))
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    "attempt", ["UPDATE ledger.cosignature SET line = ''", "DELETE FROM ledger.cosignature"]
+)
+def test_a_cosignature_stands_even_for_the_owner(office: Office, attempt: str) -> None:
+    take_cosignature(office, cosigned(grow(office, 0, 5), 1))
+    with pytest.raises(DBAPIError, match="cosignature_stands"), office.database.owner.begin() as connection:
+        connection.execute(text(attempt))
+
+
+def _publish_dying(urls: dict[str, URL], home: Path, mode: Mode, at: int, log: Path) -> int:
     """Publish in a process of its own that dies, or is told of a failure, at one of its writes."""
-    tracer = Tracer(home / "public-log", mode, at, log)
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    tracer, status = Tracer(home / "public-log", mode, at, log), 0
     tracer.install()
-    status = 0
     try:
         publish(office_of(home, Database(urls)))
     except HubError:
@@ -238,41 +356,51 @@ def _publish_dying(urls: dict[str, URL], home: Path, mode: Mode, at: int, log: P
     os._exit(status)
 
 
-def test_killed_at_any_write_what_is_out_stays_sound_and_the_next_publishing_ends_it(
-    office: Office, database_urls: dict[str, URL], tmp_path: Path
-) -> None:
-    home, log = office.settings.root, tmp_path / "trace.json"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration.test_public_log"])
+def _die_everywhere(urls: dict[str, URL], home: Path, log: Path) -> None:
+    """Die at each write in turn, look at what is out, and publish again; the log grows from 250 to 260.
 
-    def run(mode: Mode, at: int = 0) -> int:
-        process = context.Process(target=_publish_dying, args=(database_urls, home, mode, at, log))
-        process.start()
-        process.join(60)
-        assert process.exitcode is not None
-        return process.exitcode
-
-    grow(office, 0, 250)
-    publish(office)
-    before = tmp_path / "before"
-    shutil.copytree(office.settings.public_log, before)
-    grow(office, 250, 260)  # a full tile in the place of partial ones, and a new level
-    assert run("trace") == 0
-    found = json.loads(log.read_text("utf-8"))
-    whole = laid_out(office)
-    assert found["gaps"] == []
-    assert len(found["points"]) > 30
-    assert any(point.startswith("rmdir") for point in found["points"])
-    sizes = set()
-    for mode, status in (("before", -signal.SIGKILL), ("failed", 1)):
-        for at in range(1, len(found["points"]) + 1):
-            shutil.rmtree(office.settings.public_log)
-            shutil.copytree(before, office.settings.public_log)
-            assert run(cast("Mode", mode), at) in {status, 0}, found["points"][at - 1]
+    It runs in a process without threads, from which others may be forked.
+    """
+    database = Database(urls)
+    office, public, before = office_of(home, database), home / "public-log", home.parent / "before"
+    try:
+        shutil.copytree(public, before)
+        assert _publish_dying(urls, home, "trace", 0, log) == 0
+        found, whole = json.loads(log.read_text("utf-8")), laid_out(office)
+        modes: dict[Mode, int] = {"before": -signal.SIGKILL, "failed": 1}
+        sizes = set()
+        for (mode, status), at in product(modes.items(), range(1, len(found["points"]) + 1)):
+            shutil.rmtree(public)
+            shutil.copytree(before, public)
+            assert _publish_dying(urls, home, mode, at, log) in {status, 0}, found["points"][at - 1]
             sizes.add(assert_readable(office))
             publish(office)
             assert laid_out(office) == whole, (mode, at, found["points"][at - 1])
-    assert sizes == {250, 260}
+        said = json.dumps(found | {"sizes": sorted(sizes)})
+    except BaseException:  # noqa: BLE001 -- told to the test, which is another process
+        said = json.dumps({"error": traceback.format_exc()})
+    finally:
+        database.close()
+    log.write_text(said, encoding="utf-8")
+
+
+def test_killed_at_any_write_what_is_out_stays_sound_and_the_next_publishing_ends_it(
+    office: Office, database_urls: dict[str, URL], tmp_path: Path
+) -> None:
+    log = tmp_path / "trace.json"
+    grow(office, 0, 250)
+    publish(office)
+    grow(office, 250, 260)  # a full tile in the place of partial ones, and a new level
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.integration.test_public_log"])
+    process = context.Process(target=_die_everywhere, args=(database_urls, office.settings.root, log))
+    process.start()
+    process.join(180)
+    found = json.loads(log.read_text("utf-8"))
+    assert "error" not in found, found["error"]
+    assert (found["gaps"], found["sizes"]) == ([], [250, 260])
+    assert len(found["points"]) > 30
+    assert any(point.startswith("rmdir") for point in found["points"])
 
 
 def assert_readable(office: Office) -> int:
