@@ -125,7 +125,11 @@ def load(path: Path = SHIPPED) -> Schedule:
         ValueError: a kind is missing or unknown, or a rule is not one (pydantic's ValidationError is one).
         OSError: the file cannot be read.
     """
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        message = "expected YAML"
+        raise ValueError(message) from None
     if not isinstance(entries, dict) or set(entries) != set(RECORDS):
         message = f"expected one rule each for {', '.join(RECORDS)}"
         raise ValueError(message)
