@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import intake, lease, lots, registry, settlement
+from hub import intake, lease, lots, readings, registry, settlement
 from hub.case import now, open_case
 from hub.database.models import LedgerEntry, Parcel, Submission, SubmissionHistory
 from hub.errors import Corrupt, HubError, Transient
@@ -38,9 +38,11 @@ class Reconciled:
 def reconcile(office: Office, unsettled_after: timedelta = UNSETTLED_AFTER) -> Reconciled:
     """Wake the exchanges for what waits unnoticed, clear away dead arrivals, and tell what should not be.
 
-    An abandoned lease needs no repair: whoever takes the submission next takes it over.
+    Readings of the log whose window is over are told by the log. An abandoned lease needs no repair: whoever
+    takes the submission next takes it over.
     """
     intake.sweep(office)
+    readings.close(office)
     woken = lots.waiting(office, UNNOTICED_AFTER)
     for agreement in woken:
         lots.wake(office, agreement)
