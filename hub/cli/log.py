@@ -49,10 +49,19 @@ def verify(
             )
         findings = [{"code": f.code, "place": f.place, "de": f.de, "en": f.en} for f in found.findings]
         say(
-            {"ok": found.ok, "size": found.size, "root": found.root, "findings": findings},
+            {
+                "ok": found.ok,
+                "size": found.size,
+                "root": found.root,
+                "erased": found.erased,
+                "findings": findings,
+            },
             as_json=as_json,
             text=lambda: "\n".join(
-                [f"{found.size} entries, root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"]
+                [
+                    f"{found.size} entries, {f'{found.erased} of them erased, ' if found.erased else ''}"
+                    f"root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"
+                ]
                 + [f"{f.code} at {f.place}: {f.en}" for f in found.findings]
             ),
         )
