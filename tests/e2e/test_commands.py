@@ -2,15 +2,19 @@
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from typer.testing import CliRunner
 
 from hub.cli.program import app
+from hub.ledger.evidence import Promise
+from hub.ledger.policy import read_trust, weigh
 from hub.settings import Settings
 from schemas.samples import sample
 from tests.e2e.hub import COLLECTOR, Answer, Hub, agreement, make_key
@@ -47,7 +51,8 @@ def desk(hub: Hub) -> dict[str, str]:
     done = hub.submit(made)
     assert hub.run("staff", "add", "leaver", "--role", "steward").status == 0
     (hub.desk / "empty.csv").write_bytes(b"")
-    return {
+    watched = watch(hub)
+    return watched | {
         "file": str(hub.written(made, "Liste")),
         "empty": str(hub.desk / "empty.csv"),
         "consents": str(hub.desk / "Einwilligungen.csv"),
@@ -61,6 +66,20 @@ def desk(hub: Hub) -> dict[str, str]:
         "agreements": str(ROOT / "schemas" / "agreements"),
         "readme": str(ROOT / "pyproject.toml"),
     }
+
+
+def watch(hub: Hub) -> dict[str, str]:
+    """Lay the log open and have a witness cosign it, whom the hub knows."""
+    assert hub.run("log", "checkpoint", "--publish").status == 0
+    vkey = (hub.settings.public / "log.vkey").read_text(encoding="utf-8").strip()
+    folders = {"public_log": str(hub.settings.public_log), "state": str(hub.desk / "witness")}
+    cosigned = str(hub.desk / "cosigned")
+    given = ["--log", folders["public_log"], "--state", folders["state"], "--log-key", vkey]
+    seen = hub.run("log", "witness", *given, "--name", "agency.example/w1", "--out", cosigned)
+    assert seen.status == 0
+    hub.settings.policy_file.write_text(f"witness w1 {seen.json['witness']}\nquorum w1\n", encoding="utf-8")
+    hub.settings.policy_file.chmod(0o600)
+    return folders | {"vkey": vkey, "cosigned": cosigned}
 
 
 DONE = {
@@ -85,7 +104,12 @@ DONE = {
     "hub staff suspend": "leaver",
     "hub review list": "",
     "hub review show": "{submission}",
+    "hub retention show": "",
+    "hub retention run": "--dry-run",
     "hub log verify": "",
+    "hub log checkpoint": "--publish",
+    "hub log witness": "--log {public_log} --state {state} --log-key {vkey} --once",
+    "hub log cosign": "{cosigned}",
 }
 FAILED = {
     "hub submit": ("{empty} --agreement E2", "file.empty"),
@@ -105,6 +129,8 @@ FAILED = {
     "hub review approve": ("{submission} --as leaver --key {key}", "review.not_waiting"),
     "hub review reject": ("{submission} --as leaver --key {key}", "review.not_waiting"),
     "hub log verify": ("--receipt {readme}", "receipt.malformed"),
+    "hub log witness": ("--log /no/such/folder --state {state}", "source.address"),
+    "hub log cosign": ("{readme}", "cosignature.malformed"),
 }
 WRONG = {
     "hub init": "--nonsense",
@@ -131,7 +157,12 @@ WRONG = {
     "hub review show": "",
     "hub review approve": "S-1 --as weber",
     "hub review reject": "S-1 --as weber --key {key} --to-sign {out}",
+    "hub retention show": "surplus",
+    "hub retention run": "--nonsense",
     "hub log verify": "--receipt /no/such/file",
+    "hub log checkpoint": "--trust --paper",
+    "hub log witness": "--state {out}",
+    "hub log cosign": "",
 }
 
 
@@ -211,7 +242,7 @@ def test_without_a_hub_every_verb_says_how_to_make_one(
     nowhere = Hub(tmp_path / "nothing here")
     arguments = DONE.get(verb) or FAILED.get(verb, ("", ""))[0]
     answer = nowhere.run(*words(verb, arguments, desk | {"out": str(tmp_path / "out")}))
-    if verb in ("hub agreement check", "hub agreement sample"):
+    if verb in ("hub agreement check", "hub agreement sample", "hub log witness"):
         assert answer.status == 0, "files alone are needed"
     else:
         assert (answer.status, answer.code) == (1, "hub.not_initialised")
@@ -267,6 +298,25 @@ def test_hub_home_is_private(hub: Hub) -> None:
     for path in (hub.home, *hub.home.rglob("*")):
         if not path.is_symlink() and not path.is_relative_to(hub.settings.postgres):
             assert path.stat().st_mode & 0o077 == 0, path.relative_to(hub.home)
+
+
+def test_a_checkpoint_is_taken_along_as_a_trust_file_and_on_paper(hub: Hub, desk: dict[str, str]) -> None:
+    assert hub.run("log", "cosign", desk["cosigned"]).status == 0
+    told = hub.run("log", "checkpoint", "--cosigned").json
+    assert (list(told["cosigned"]), told["quorum"]) == (["w1"], True)
+    assert told["note"].encode() == Path(desk["cosigned"]).read_bytes()
+    trusted = read_trust(hub.tell("log", "checkpoint", "--cosigned", "--trust").stdout.encode())
+    assert weigh(trusted, told["note"]).reached
+    assert trusted.kept == (Promise(told["size"], bytes.fromhex(told["root"])),)
+    pem = load_pem_public_key((hub.settings.public / "receipts.pem").read_bytes())
+    assert [key.public for key in trusted.receipts] == [pem]
+    paper = hub.tell("log", "checkpoint", "--cosigned", "--paper").stdout
+    assert told["root"] == "".join(re.findall(r"\b[0-9a-f]{8}\b", paper.partition("Wurzel")[2])[:8])
+    assert f"\nkept {told['size']} {b64encode(bytes.fromhex(told['root'])).decode()}\n" in paper
+    assert max(map(len, paper.splitlines())) <= 80, "it fits a sheet"
+    newest = hub.run("log", "checkpoint").json
+    assert newest["size"] >= told["size"]
+    assert hub.tell("log", "checkpoint").stdout == newest["note"]
 
 
 def test_the_readme_lists_exactly_the_verbs_of_the_program() -> None:
