@@ -146,10 +146,11 @@ class Telling:
             "outcome", **about, reason="acknowledged", counts=counts, reasons=codes or None, parcel=parcel
         )
         kind = "partially_accepted" if refused + withheld else "accepted"
+        receipt = self._receipt(about, kind)
         taken = self.entry(
             "collected", **about | {"actor": Actor(role="partner", id=terms.recipient)}, parcel=parcel
         )
-        return [intent, outcome, self._receipt(about, kind), taken]
+        return [intent, outcome, receipt, taken]
 
     def _held_back(self, about: dict[str, Any], received: int) -> list[Entry]:
         counts = _counts(received, quarantined=received)

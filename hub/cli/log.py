@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hub.cli import log_checkpoint, log_prove, log_search, log_witness
+from hub.cli import log_checkpoint, log_export, log_prove, log_search, log_witness
 from hub.cli.answers import Json, fail, progress, say, told
 from hub.settings import Settings
 
@@ -15,6 +15,7 @@ app.command("cosign")(log_checkpoint.cosign)
 app.command("witness")(log_witness.witness)
 app.command("prove")(log_prove.prove)
 app.command("search")(log_search.search)
+app.command("export")(log_export.export)
 
 
 @app.callback()

@@ -48,6 +48,12 @@ class Archive:
         file.unlink()
 
 
+def must_be_new(target: Path) -> None:
+    """Refuse to write over a kit. Raises `Refused` ``kit.exists``."""
+    if target.exists():
+        raise Refused("kit.exists", f"{target} exists already", "name another file with --out")
+
+
 @contextmanager
 def created(target: Path) -> Iterator[Archive]:
     """Write an archive; at the end of the block it lies under its name, after an error nothing is left.
@@ -56,8 +62,7 @@ def created(target: Path) -> Iterator[Archive]:
         Refused: ``kit.exists``.
         Transient: ``disk.full``, ``disk.write``.
     """
-    if target.exists():
-        raise Refused("kit.exists", f"{target} exists already", "name another file with --out")
+    must_be_new(target)
     scratch = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     with disk_errors(target):
         scratch.mkdir(mode=0o700)

@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import IO, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from hub import logbook
 from hub.case import now
-from hub.database.models import LedgerCheckpoint, LedgerEntry
+from hub.database.models import LedgerCheckpoint, LedgerCosignature, LedgerEntry
 from hub.errors import Refused
 from hub.kit import table
-from hub.kit.archive import Archive, created
+from hub.kit.archive import Archive, created, must_be_new
 from hub.kit.browser import build_page
 from hub.kit.program import build_program, sentences
 from hub.ledger import store, tiles
@@ -72,6 +73,7 @@ def export(office: Office, reader: Actor, target: Path, period: Period, told: Te
         Refused: ``kit.exists``; ``kit.period`` where nothing was logged in that time; ``ledger.empty``.
         Transient: ``disk.full``, ``disk.write``, and as the database does.
     """
+    must_be_new(target)
     with office.database.transaction() as session:
         days = {"from": period.first, "to": period.last}
         details: dict[str, str | int] = {name: day.isoformat() for name, day in days.items() if day}
@@ -138,16 +140,19 @@ def _add_program(archive: Archive) -> None:
 
 
 def _add_checkpoints(session: Session, archive: Archive, size: int) -> None:
-    notes = select(LedgerCheckpoint.size, LedgerCheckpoint.note).order_by(LedgerCheckpoint.size)
+    table, below = LedgerCheckpoint, LedgerCosignature
+    ordered = aggregate_order_by(literal(""), below.witness, below.key_id)
+    lines = select(func.string_agg(below.line, ordered)).where(below.size == table.size).scalar_subquery()
+    notes = select(table.size, table.note + func.coalesce(lines, literal(""))).order_by(table.size)
     newest = ""
     with archive.stream("checkpoints.jsonl") as sink:
-        stored = session.execute(notes.where(LedgerCheckpoint.size <= size).execution_options(yield_per=1000))
+        stored = session.execute(notes.where(table.size <= size).execution_options(yield_per=1000))
         for some in stored.partitions(_AT_ONCE):
-            lines = (
+            written = (
                 json.dumps({"size": at, "note": note}, ensure_ascii=False, separators=(",", ":"))
                 for at, note in some
             )
-            sink.write("".join(f"{line}\n" for line in lines).encode())
+            sink.write("".join(f"{line}\n" for line in written).encode())
             newest = some[-1][1]
     archive.add("checkpoint", newest.encode())
 

@@ -131,6 +131,7 @@ FAILED = {
     "hub log verify": ("--receipt {readme}", "receipt.malformed"),
     "hub log witness": ("--log /no/such/folder --state {state}", "source.address"),
     "hub log cosign": ("{readme}", "cosignature.malformed"),
+    "hub log export": ("--out {readme}", "kit.exists"),
 }
 WRONG = {
     "hub init": "--nonsense",
@@ -163,6 +164,7 @@ WRONG = {
     "hub log checkpoint": "--trust --paper",
     "hub log witness": "--state {out}",
     "hub log cosign": "",
+    "hub log export": "--from yesterday",
 }
 
 

@@ -5,10 +5,10 @@ Nothing is kept of a submission that is closed, so that memory grows with what i
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from hub.kit.verifier.shapes import FATES, Value
+from hub.kit.verifier.shapes import FATES, FOLLOWED, Value
 from hub.kit.verifier.words import Findings
 
 _PATIENCE = timedelta(days=7)  # with what is still open at the end
@@ -19,12 +19,13 @@ Rows = tuple[int, ...]
 
 
 class Intent(NamedTuple):
-    """A parcel on its way: where it was intended, when, its name and digest, how many rows."""
+    """A parcel on its way: where it was intended, when, its name and digest, the counts in the intent."""
 
     at: int
     time: bytes
     parcel: tuple[Value, Value]
-    delivered: Value
+    counts: tuple[Value, ...]
+    rows: Rows | None
 
 
 class Open:
@@ -57,25 +58,27 @@ class Course:
         self._open.clear()
         self._awaited.clear()
 
-    def take(self, index: int, asked: tuple[Value, ...]) -> None:
+    def take(self, index: int, kind: bytes, asked: tuple[Value, ...]) -> None:
         """Take the next entry."""
-        kind, time = asked[0], asked[1] or b""
+        time = asked[0] or b""
         if time >= self.newest:
             self.newest = time
         elif _between(time, self.newest) > _CLOCK_PLAY:
             self._found.note("note.clock", index)
-        submission = asked[2] or b""
-        if kind == b"submission":
+        if kind not in FOLLOWED:
+            return
+        submission = asked[1] or b""
+        if kind == b"receipt":
+            self._awaited.pop((submission, asked[6] == b"received"), None)
+        elif kind == b"submission":
             self._open[submission] = Open(index, time, before=False)
             self._awaited[submission, True] = index
             self._sum(asked)[0] += 1
-        elif kind == b"receipt":
-            self._awaited.pop((submission, asked[7] == b"received"), None)
         elif kind == b"intent":
-            self._intend(index, time, submission, asked)
+            self._intend(index, submission, asked)
         elif kind == b"outcome":
-            self._end(index, time, submission, asked)
-        elif kind == b"decision":
+            self._end(index, submission, asked)
+        else:
             self._opened(index, time, submission)
 
     def close(self) -> dict[str, dict[str, int]]:
@@ -103,37 +106,39 @@ class Course:
             self._found.add("complete.submission_missing", index)
         return one
 
-    def _intend(self, index: int, time: bytes, submission: bytes, asked: tuple[Value, ...]) -> None:
+    def _intend(self, index: int, submission: bytes, asked: tuple[Value, ...]) -> None:
+        time, counts = asked[0] or b"", asked[8:]
         one = self._opened(index, time, submission)
         if one.intent is not None:
             self._found.add("complete.intent_open", one.intent.at)
-        one.intent = Intent(index, time, (asked[5], asked[6]), asked[10])
-        if _rows(asked) is None:
+        one.intent = Intent(index, time, (asked[4], asked[5]), counts, _rows(counts))
+        if one.intent.rows is None:
             self._found.add("complete.counts", index)
-        if asked[8] is not None and asked[8] != asked[10]:
+        if asked[7] is not None and asked[7] != asked[9]:
             self._found.add("commitment.rows", index)
 
-    def _end(self, index: int, time: bytes, submission: bytes, asked: tuple[Value, ...]) -> None:
-        one = self._opened(index, time, submission)
-        parcel = None if asked[5] is None else (asked[5], asked[6])
-        is_same = one.intent is not None and one.intent.parcel == parcel
-        if asked[4] == _STOPPED and asked[9] is None:
+    def _end(self, index: int, submission: bytes, asked: tuple[Value, ...]) -> None:
+        one = self._open.get(submission) or self._opened(index, asked[0] or b"", submission)
+        intent, counts = one.intent, asked[8:]
+        parcel = None if asked[4] is None else (asked[4], asked[5])
+        is_same = intent is not None and intent.parcel == parcel
+        if asked[3] == _STOPPED and asked[8] is None:
             if is_same:
                 one.intent = None
             elif not one.before:
                 self._found.add("complete.intent_missing", index)
             return
-        rows = _rows(asked)
+        rows = intent.rows if intent is not None and intent.counts == counts else _rows(counts)
         fits = rows is not None
         if parcel is not None:
             self._sum(asked)[1] += 1
-            if one.intent is not None and is_same:
-                fits = fits and one.intent.delivered == asked[10]
+            if intent is not None and is_same:
+                fits = fits and intent.counts[1] == asked[9]
             elif not one.before:
                 self._found.add("complete.intent_missing", index)
         else:
-            if one.intent is not None:
-                self._found.add("complete.intent_open", one.intent.at)
+            if intent is not None:
+                self._found.add("complete.intent_open", intent.at)
             if rows is not None and rows[1] and not one.before:
                 self._found.add("complete.intent_missing", index)
         if not fits:
@@ -146,13 +151,13 @@ class Course:
     ) -> None:
         """Count the rows of an outcome in place of an earlier one's, and see whether the submission rests."""
         rested = one.rests
-        one.rests = int(asked[14] or 0) > 0 and asked[4] != _ACKNOWLEDGED
+        one.rests = asked[13] not in (None, b"0") and asked[3] != _ACKNOWLEDGED
         if not (rested and one.rests):
             self._awaited[submission, False] = index
         earlier = self._resting.pop(submission, None)
         if earlier is not None:
             self._count(earlier, -1)
-        counted = _name(asked[3]), rows or tuple(int(asked[place] or 0) for place in range(9, 15))
+        counted = _name(asked[2]), rows or tuple(int(count or 0) for count in asked[8:])
         self._count(counted, 1)
         if one.rests:
             self._resting[submission] = counted
@@ -165,7 +170,7 @@ class Course:
             sums[place] += sign * rows
 
     def _sum(self, asked: tuple[Value, ...]) -> list[int]:
-        return self._sums.setdefault(_name(asked[3]), [0] * len(_SUMS))
+        return self._sums.setdefault(_name(asked[2]), [0] * len(_SUMS))
 
     def _late(self, time: bytes, finding: str, note: str, index: int) -> None:
         if _between(time, self.newest) > _PATIENCE:
@@ -179,13 +184,12 @@ def is_late(time: bytes, newest: bytes) -> bool:
     return _between(time, newest) > _PATIENCE
 
 
-def _rows(asked: tuple[Value, ...]) -> Rows | None:
+def _rows(counts: tuple[Value, ...]) -> Rows | None:
     """Give received and the five fates; None where one lacks, or they do not add up."""
-    counts = asked[9:15]
     if None in counts:
         return None
     rows = tuple([int(count or 0) for count in counts])
-    return rows if rows[0] == sum(rows[1:]) else None
+    return rows if rows[0] * 2 == sum(rows) else None
 
 
 def _between(earlier: bytes, later: bytes) -> timedelta:
@@ -196,8 +200,7 @@ def _between(earlier: bytes, later: bytes) -> timedelta:
 
 
 def _instant(time: bytes) -> datetime:
-    form = "%Y-%m-%dT%H:%M:%S.%fZ"
-    return datetime.strptime(time.decode("ascii"), form).replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(time[:-1].decode("ascii"))  # all times of the log are UTC
 
 
 def _name(value: Value) -> str:

@@ -13,7 +13,7 @@ from hub.kit.verifier.words import Findings, span
 
 _MOST_BODY = 65_535
 _MOST_LINE = _MOST_BODY + 20
-_NO_TEXT = bytes(set(range(32)) - {0x09, 0x0A})  # controls that stand in no line
+_CONTROLS_IN_LINES = bytes(range(32))
 
 
 def whole_lines(blocks: Iterator[bytes], most: int) -> Iterator[tuple[bytes, bool]]:
@@ -45,20 +45,14 @@ def whole_lines(blocks: Iterator[bytes], most: int) -> Iterator[tuple[bytes, boo
 class Follow(Protocol):
     """Whoever follows the entries in order."""
 
-    def take(self, index: int, body: bytes, *, is_plain: bool) -> None:
-        """Take a body; ``is_plain`` says that it is UTF-8 without backslash and control."""
-
-    def forget(self) -> None:
-        """Hear of an erased body."""
-
-    def flush(self) -> None:
-        """Hear that some lines are done."""
+    def take(self, index: int, bodies: list[bytes], *, is_plain: bool) -> None:
+        """Take neighbouring bodies; ``is_plain``: all are UTF-8 without controls."""
 
 
 class Entries:
     """Reads ``entries.tsv`` once, in order, and hands on what each line holds.
 
-    Whoever follows gets every body in its place (``take``), and hears of each that is erased (``forget``).
+    Whoever follows gets every body in its place; an erased one is empty.
     """
 
     def __init__(self, kit: Kit, found: Findings, first: int, last: int) -> None:
@@ -86,30 +80,39 @@ class Entries:
             yield self.last + 1, []
 
     def _run(self, rows: list[bytes], lines: bytes, number: int, follow: Follow) -> Leaves:
-        plain = _is_plain(lines)
-        has_escapes = b"\\" in lines
+        is_plain = _is_plain(lines, len(rows))
         leaves: Leaves = []
-        expected = self._next
+        bodies: list[bytes] = []
+        expected, last = self._next, self.last
         for at, row in enumerate(rows):
             told, tab, body = row.partition(b"\t")
-            if told != b"%d" % expected or not tab or len(body) > _MOST_BODY or expected > self.last:
+            if told != b"%d" % expected or not tab or len(body) > _MOST_BODY or expected > last:
                 self._next = expected
+                leaves += self._taken(bodies, expected, follow, is_plain=is_plain)
+                bodies = []
                 if not self._is_ahead(told, tab, body, f"entries.tsv:{number + at}"):
                     continue
                 leaves += [None] * (int(told) - expected)
                 expected = int(told)
-            if body:
-                leaves.append(sha256(b"\x00" + body).digest())
-                follow.take(expected, body, is_plain=plain and not (has_escapes and b"\\" in body))
-                self.count += 1
-            else:
-                leaves.append(None)
-                self._erase(expected)
-                follow.forget()
+            bodies.append(body)
             expected += 1
         self._next = expected
-        follow.flush()
-        return leaves
+        return leaves + self._taken(bodies, expected, follow, is_plain=is_plain)
+
+    def _taken(self, bodies: list[bytes], end: int, follow: Follow, *, is_plain: bool) -> Leaves:
+        """Hand neighbouring bodies on, and hash them into leaves (RFC 9162, section 2.1.1)."""
+        if not bodies:
+            return []
+        follow.take(end - len(bodies), bodies, is_plain=is_plain)
+        if all(bodies):
+            self.count += len(bodies)
+            return [sha256(b"\x00" + body).digest() for body in bodies]
+        for index, body in enumerate(bodies, end - len(bodies)):
+            if body:
+                self.count += 1
+            else:
+                self._erase(index)
+        return [sha256(b"\x00" + body).digest() if body else None for body in bodies]
 
     def _is_ahead(self, told: bytes, tab: bytes, body: bytes, place: str) -> bool:
         """Tell whether a line that is not the next one is a later one; whatever is wrong with it is told."""
@@ -138,10 +141,10 @@ class Entries:
             self.runs.append([index, index + 1])
 
 
-def _is_plain(lines: bytes) -> bool:
-    """Tell whether lines are UTF-8 without controls but their own tabs and line ends, no tab in a body."""
+def _is_plain(lines: bytes, count: int) -> bool:
+    """Tell whether lines are UTF-8 without controls, but the one tab and the line feed of each."""
     try:
         lines.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return len(lines.translate(None, _NO_TEXT)) == len(lines) and lines.count(b"\t") == lines.count(b"\n")
+    return len(lines) - len(lines.translate(None, _CONTROLS_IN_LINES)) == 2 * count

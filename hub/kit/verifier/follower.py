@@ -23,34 +23,37 @@ class Follower:
         self.kept: dict[int, bytes] = {}
         self.explained: list[Explanation] = []
 
-    def take(self, index: int, body: bytes, *, is_plain: bool) -> None:
-        """Take the body of an entry."""
-        if index in self._looked_for:
-            self.kept[index] = body
-        try:
-            said = self._reader.read(body, is_plain=is_plain)
-        except NotCanonical:
-            self._fail("entry.canonical", index)
-            return
-        if said is None:
-            self._fail("entry.catalogue", index)
-            return
-        asked, row = said
-        self._course.take(index, asked)
-        self._rows.append((index, b'"%d",' % index + row))
-        if asked[0] in _EXPLAINS:
-            explanation = explanation_of(index, body)
-            if explanation is not None:
-                self.explained.append(explanation)
-
-    def forget(self) -> None:
-        """Hear of an erased body: it has no row, and whatever was open may have ended there."""
-        self._course.forget()
-
-    def flush(self) -> None:
-        """Hold the rows so far against the table."""
+    def take(self, index: int, bodies: list[bytes], *, is_plain: bool) -> None:
+        """Take neighbouring bodies; an empty one is erased: it has no row, and may have told of any end."""
+        read, follow, add = self._reader.read, self._course.take, self._rows.append
+        looked_for, has_escapes = self._looked_for, b"\\" in b"".join(bodies)
+        for body in bodies:
+            if index in looked_for:
+                self.kept[index] = body
+            if not body:
+                self._course.forget()
+            else:
+                try:
+                    said = read(index, body, is_plain and not (has_escapes and b"\\" in body))
+                except NotCanonical:
+                    self._fail("entry.canonical", index)
+                else:
+                    if said is None:
+                        self._fail("entry.catalogue", index)
+                    else:
+                        kind, asked, row = said
+                        follow(index, kind, asked)
+                        add((index, row))
+                        if kind in _EXPLAINS:
+                            self._explain(index, body)
+            index += 1
         self._table.take(self._rows)
-        self._rows = []
+        self._rows.clear()
+
+    def _explain(self, index: int, body: bytes) -> None:
+        explanation = explanation_of(index, body)
+        if explanation is not None:
+            self.explained.append(explanation)
 
     def _fail(self, code: str, index: int) -> None:
         self._found.add(code, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
@@ -97,6 +98,7 @@ def main(words: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    gc.disable()  # nothing here goes in circles, and a million entries are many objects
     given = arguments(sys.argv[1:] if words is None else words)
     report = check(given.kit, given.brought, _tell if sys.stderr.isatty() else lambda _: None)
     if given.json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from operator import itemgetter
+from operator import itemgetter, lt
 from typing import Any, Callable, NamedTuple, Optional
 
 from hub.kit.verifier.canonical import Fields, NotCanonical, canonical_json, is_catalogued, read_canonical
@@ -40,27 +40,30 @@ PLAIN: tuple[tuple[str, Path_], ...] = (
 WHOLE = ("counts", "reasons", "columns", "key_versions", "disclosure", "details")
 COLUMNS = ("index", *(name for name, _ in PLAIN), *WHOLE, "nonce")
 
-# What the checks of completeness ask of an entry, in this order.
+# What the checks of completeness ask of an entry, in this order; of kinds that they do not follow, the time.
 ASKED: tuple[Path_, ...] = (
-    *(("kind",), ("time",), ("submission",), ("agreement",), ("reason",)),
+    *(("time",), ("submission",), ("agreement",), ("reason",)),
     *(("parcel", "name"), ("parcel", "sha256"), ("receipt", "kind"), ("commitment", "rows")),
     *(("counts", name) for name in ("received", *FATES)),
 )
+FOLLOWED = (b"submission", b"decision", b"intent", b"outcome", b"receipt")
 
 _MOST_SHAPES = 32  # of one kind; what is rarer is read in full
-_MOST_PIECES = 4096
+_MOST_PIECES = 1 << 14
 _FORMS = {
-    "format": rb"1",
     "time": rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",
     "nonce": rb"([0-9a-f]{32})",
 }
 _STRING, _NUMBER, _COUNT = rb'([^"]*)', rb"(0|-?[1-9][0-9]{0,14})", rb"(0|[1-9][0-9]{0,14})"
 _ESCAPED = re.compile(rb"[\\\x00-\x1f]")
+_COUNTED = re.compile(rb'\{"[a-z0-9_.]+":(?:0|[1-9][0-9]{0,14})(?:,"[a-z0-9_.]+":(?:0|[1-9][0-9]{0,14}))*\}')
+_NAMES = re.compile(rb'"([^"]+)"')
 
 
 class Said(NamedTuple):
-    """What an entry says: the values asked for (`ASKED`), and its row of the table without the index."""
+    """What an entry says: its kind, the values asked for (`ASKED`), and its row of the table."""
 
+    kind: bytes
     asked: tuple[Value, ...]
     row: bytes
 
@@ -68,8 +71,10 @@ class Said(NamedTuple):
 class Shape(NamedTuple):
     """A pattern, what to take of its groups, and where pieces of JSON stand in it."""
 
+    kind: bytes
     match: Callable[[bytes], re.Match[bytes] | None]
     asked: Callable[[Any], tuple[Value, ...]]
+    is_followed: bool
     cells: Callable[[Any], tuple[bytes, ...]]
     template: bytes
     quoted: tuple[int, ...]  # cells that hold JSON
@@ -83,26 +88,34 @@ class Reader:
         self._shapes: dict[bytes, list[Shape]] = {}
         self._pieces: set[bytes] = set()
 
-    def read(self, body: bytes, *, is_plain: bool) -> Said | None:
-        """Read a body; ``is_plain`` says that it is UTF-8 and holds neither backslash nor control."""
+    def read(
+        self,
+        index: int,
+        body: bytes,
+        is_plain: bool,  # noqa: FBT001 -- a million times
+    ) -> tuple[bytes, tuple[Value, ...], bytes] | None:
+        """Read a body as `Said`; ``is_plain`` says that it is UTF-8 without backslash and control."""
         at = body.find(b'"kind":"') + 8
         for shape in self._shapes.get(body[at : body.find(b'"', at)], ()) if is_plain else ():
             found = shape.match(body)
             if found is None:
                 continue
             groups = found.groups()
-            if shape.pieces and not all(self._is_canonical(groups[group]) for group in shape.pieces):
-                break
+            for group in shape.pieces:
+                if groups[group] not in self._pieces and not self._is_canonical(groups[group]):
+                    return self._read_in_full(index, body)
             cells = shape.cells(groups)
             if shape.quoted:
                 some = list(cells)
                 for cell in shape.quoted:
                     some[cell] = some[cell].replace(b'"', b'""')
-                cells = tuple(some)
-            return Said(shape.asked((*groups, None)), shape.template % cells)
-        return self._read_in_full(body)
+                row = shape.template % (index, *some)
+            else:
+                row = shape.template % (index, *cells)
+            return shape.kind, shape.asked((*groups, None) if shape.is_followed else groups), row
+        return self._read_in_full(index, body)
 
-    def _read_in_full(self, body: bytes) -> Said | None:
+    def _read_in_full(self, index: int, body: bytes) -> Said | None:
         fields = read_canonical(body)
         if not is_catalogued(fields):
             return None
@@ -112,11 +125,13 @@ class Reader:
             shape = shape_of(fields)
             if shape is not None and shape.match(body):
                 known.append(shape)
-        return Said(tuple(_bytes_at(fields, path) for path in ASKED), row_of(fields))
+        return Said(kind, tuple(_bytes_at(fields, path) for path in ASKED), b'"%d",' % index + row_of(fields))
 
     def _is_canonical(self, piece: bytes) -> bool:
-        if piece in self._pieces:
-            return True
+        if _COUNTED.fullmatch(piece):
+            names = _NAMES.findall(piece)
+            if len(names) < 2 or all(map(lt, names, names[1:])):
+                return True
         try:
             sound = canonical_json(json.loads(piece)).encode("utf-8") == piece
         except (ValueError, RecursionError, NotCanonical):
@@ -154,12 +169,15 @@ def shape_of(fields: Fields) -> Shape | None:
     blanks = [
         b'"%b"' if path in place else b'"' + kind + b'"' if path == ("kind",) else b'""' for path in columns
     ]
-    asked = itemgetter(*(place.get(path, -1) for path in ASKED[1:]))
+    is_followed = kind in FOLLOWED
+    time = place[("time",)]
     return Shape(
+        kind,
         re.compile(pattern, re.DOTALL).fullmatch,
-        lambda found: (kind, *asked(found)),
+        itemgetter(*(place.get(path, -1) for path in ASKED)) if is_followed else itemgetter(time, time),
+        is_followed,
         itemgetter(*(place[path] for path in there)),
-        b",".join(blanks) + b"\r\n",
+        b'"%d",' + b",".join(blanks) + b"\r\n",
         tuple(cell for cell, path in enumerate(there) if path[-1] == ""),
         tuple(pieces),
     )
