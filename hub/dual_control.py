@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import rfc8785
 from sqlalchemy import select
@@ -24,6 +24,9 @@ from hub.database.models import ReviewDecision, Staff, Submission, SubmissionHis
 from hub.errors import Corrupt
 from hub.office import Office
 from hub.roles import MAY_DECIDE
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NAMESPACE: Final = "review@hub"
 """The namespace under which decisions are signed (``ssh-keygen -Y verify -n``)."""
@@ -64,7 +67,7 @@ class Matter:
         return hashlib.sha256(self.canonical).hexdigest()
 
 
-def statement(matter: Matter, verdict: str, approver: str, grounds: str) -> bytes:
+def statement(matter: "DataclassInstance", verdict: str, approver: str, grounds: str) -> bytes:
     """Write what one person says on a matter, as canonical JSON: the bytes that are signed."""
     word = {"verdict": verdict, "approver": approver, "grounds": grounds}
     return rfc8785.dumps({"format": 1, "matter": asdict(matter), "decision": word})
@@ -105,10 +108,15 @@ def valid(office: Office, matter: Matter, decision: ReviewDecision, person: Staf
     if not person.active or person.role not in MAY_DECIDE or decision.matter != matter.digest:
         return False
     said = statement(matter, decision.verdict, person.name, decision.grounds)
-    if decision.method == "key":
-        registered = person.public_key is not None and person.fingerprint == decision.fingerprint
-        return registered and sshsig.holds(person.public_key or "", NAMESPACE, said, decision.evidence)
-    return decision.method == "login" and login_holds(office, said, decision.fingerprint, decision.evidence)
+    return proves(office, person, said, decision.method, decision.fingerprint, decision.evidence)
+
+
+def proves(office: Office, person: Staff, said: bytes, method: str, mark: str, evidence: str) -> bool:
+    """Tell whether evidence shows that a person said this, by the registered key or in a login session."""
+    if method == "key":
+        registered = person.public_key is not None and person.fingerprint == mark
+        return registered and sshsig.holds(person.public_key or "", NAMESPACE, said, evidence)
+    return method == "login" and login_holds(office, said, mark, evidence)
 
 
 def seal_login(office: Office, said: bytes, session_mark: str) -> str:

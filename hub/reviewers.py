@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -11,6 +12,9 @@ from hub.dual_control import Matter
 from hub.errors import Refused
 from hub.office import Office
 from hub.roles import GROUNDS, MAY_DECIDE, Method, Verdict
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _LONGEST_SESSION = 1000
 
@@ -56,7 +60,7 @@ def entitled(session: Session, approver: str) -> Staff:
     return person
 
 
-def proved(office: Office, person: Staff, held: Matter, word: Word) -> tuple[str, str]:
+def proved(office: Office, person: Staff, held: "DataclassInstance", word: Word) -> tuple[str, str]:
     """Hold a word against its proof; gives the mark of key or session, and the evidence to keep.
 
     Raises:

@@ -50,7 +50,7 @@ def airflow_access(settings: Settings) -> Iterator[AirflowAccess]:
     Raises:
         Refused: ``hub.not_initialised``, and as ``EmbeddedPostgres.serving`` does.
     """
-    ring = _keys(settings)
+    ring = ring_of(settings)
     with _server(settings, ring) as server:
         yield AirflowAccess(
             role_urls(server, ring)["airflow"], {use: ring.airflow_secret(use) for use in AIRFLOW_USES}
@@ -66,7 +66,7 @@ def open_office(settings: Settings, suite: SuiteProcess | None = None) -> Iterat
     Raises:
         Refused: ``hub.not_initialised`` where there is none.
     """
-    ring = _keys(settings)
+    ring = ring_of(settings)
     with _server(settings, ring) as server:
         yield from _office(settings, ring, role_urls(server, ring), suite or SuiteProcess())
 
@@ -83,7 +83,7 @@ def initialise(settings: Settings) -> Initialised:
     create_keys(settings.key_folder)
     ring = KeyRing(settings.key_folder)
     host_key(settings.key_folder)
-    _publish_keys(settings, ring)
+    _publishring_of(settings, ring)
     agreements = registry.read_agreements([settings.agreements or registry.SHIPPED])
     with _server(settings, ring) as server:
         urls = provision(server, ring)
@@ -160,7 +160,7 @@ def database_url(settings: Settings, role: str) -> URL:
     ring = KeyRing(settings.key_folder)
     if settings.database_url is not None:
         return role_urls(make_url(settings.database_url.get_secret_value()), ring)[role]
-    return role_urls(_embedded(settings, ring).url(), ring)[role]
+    return role_urls(embedded(settings, ring).url(), ring)[role]
 
 
 def outbox(settings: Settings) -> Outbox:
@@ -181,7 +181,8 @@ def _office(
         database.close()
 
 
-def _keys(settings: Settings) -> KeyRing:
+def ring_of(settings: Settings) -> KeyRing:
+    """Read the keys of a hub. Raises Refused ``hub.not_initialised`` where there is none."""
     if not settings.key_folder.is_dir():
         raise Refused(
             "hub.not_initialised", f"there is no hub in {settings.root}", "run: hub init (or set HUB_HOME)"
@@ -194,11 +195,12 @@ def _server(settings: Settings, ring: KeyRing) -> Iterator[URL]:
     if settings.database_url is not None:
         yield make_url(settings.database_url.get_secret_value())
         return
-    with _embedded(settings, ring).serving() as url:
+    with embedded(settings, ring).serving() as url:
         yield url
 
 
-def _embedded(settings: Settings, ring: KeyRing) -> EmbeddedPostgres:
+def embedded(settings: Settings, ring: KeyRing) -> EmbeddedPostgres:
+    """Give the embedded database of a hub."""
     return EmbeddedPostgres(
         settings.postgres,
         settings.run,
@@ -207,7 +209,7 @@ def _embedded(settings: Settings, ring: KeyRing) -> EmbeddedPostgres:
     )
 
 
-def _publish_keys(settings: Settings, ring: KeyRing) -> None:
+def _publishring_of(settings: Settings, ring: KeyRing) -> None:
     """Lay out the public keys that verify log and receipts, to be given to auditors and partners."""
     staging.write_once(settings.public / "log.vkey", (ring.verifier_key(settings.origin) + "\n").encode())
     staging.write_once(settings.public / "receipts.pem", ring.receipt_key_text().encode())

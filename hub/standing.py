@@ -12,20 +12,19 @@ commit: one too many does no harm, one too few would.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from psycopg import Connection
-from psycopg.rows import dict_row
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from hub import disk
+from hub import disk, pictures
 from hub.database.models import JournalBegun, LedgerCheckpoint
 from hub.database.session import afterwards, raw
 from hub.errors import Corrupt, HubError, Transient
@@ -34,19 +33,6 @@ from hub.ledger.journal import Pen, away
 from hub.ledger.turn import Floor, closed
 from hub.office import Office
 
-_AT_ONCE: Final = 200  # checkpoints told in one record at most
-_IMAGES: Final = """
-SELECT to_jsonb(s) AS submission,
-    (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.attempt), '[]') FROM hub.parcel p
-        WHERE p.submission = s.id) AS parcels,
-    (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM hub.reason_count r
-        WHERE r.submission = s.id) AS reasons,
-    (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.log_index), '[]') FROM hub.receipt t
-        WHERE t.submission = s.id) AS receipts,
-    (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.position), '[]') FROM hub.delivered_rows d
-        JOIN hub.parcel p ON p.id = d.parcel WHERE p.submission = s.id) AS delivered
-FROM hub.submission s WHERE s.id = ANY(%s) ORDER BY s.id
-"""
 _log = logging.getLogger(__name__)
 
 
@@ -131,7 +117,7 @@ def keep_up(office: Office, size: int) -> None:
     with office.journal.held() as pen:
         while pen.tip.size < size:
             with office.database.transaction() as session:
-                news = _news(raw(session), pen.tip.size)
+                news = pictures.news(raw(session), pen.tip.size)
             if news is None:
                 return
             pen.write("log", news[0], floor=news[1])
@@ -149,13 +135,24 @@ def begin(office: Office) -> None:
     office.journal.begin()
     if (flaw := look(office).flaw) is not None:
         raise flaw
+    remember_all(office)
+    with office.database.transaction() as session:
+        tip = office.journal.tip()
+        name = f"{office.journal.folder.name}-{tip.number}"
+        session.add(JournalBegun(id=name, log_size=tip.size))
+
+
+def remember_all(office: Office) -> None:
+    """Tell a new journal of all withdrawals, and of all that was sent, lest it be sent twice."""
+    folder = office.journal.folder / "delivered"
+    disk.make_folder(folder)
+    for sealed in sorted(office.delivered.glob("*.sealed")):
+        disk.keep_copy(sealed, folder / sealed.name)
     with office.database.transaction() as session:
         connection = raw(session)
         with office.journal.held() as pen:
-            _remember(pen, "withdrawn", withdrawals(connection, -1))
-            _remember(pen, "sent", images(connection, _all_sent(connection)))
-        identity = office.journal.folder.name
-        session.add(JournalBegun(id=f"{identity}-{pen.tip.number}", log_size=pen.tip.size))
+            _remember(pen, "withdrawn", pictures.withdrawals(connection, -1))
+            _remember(pen, "sent", pictures.of(connection, pictures.all_sent(connection)))
 
 
 def before_sending(session: Session, office: Office, submission: str, sealed: Path, wrapped: bytes) -> None:
@@ -183,8 +180,11 @@ def before_sending(session: Session, office: Office, submission: str, sealed: Pa
     disk.make_folder(folder)
     disk.keep_copy(sealed, folder / sealed.name)
     with office.journal.held() as pen:
-        (image,) = images(raw(session), [submission])
-        pen.write("sending", image | {"sealed": sealed.name, "wrapped_key": wrapped.hex()})
+        (image,) = pictures.of(raw(session), [submission])
+        (parcel,) = [one for one in image["parcels"] if one["state"] == "intended"]
+        rows = {"parcel": parcel["id"], "agreement": image["submission"]["agreement"]}
+        rows |= {"rows": parcel["rows"], "wrapped_key": wrapped.hex()}
+        pen.write("sending", image | {"delivered": [rows], "at": datetime.now(UTC).isoformat()})
 
 
 def remember_withdrawals(session: Session, office: Office, since: int) -> None:
@@ -198,73 +198,18 @@ def remember_withdrawals(session: Session, office: Office, since: int) -> None:
     if floor(session, office) is None:
         return
     with office.journal.held() as pen:
-        _remember(pen, "withdrawn", withdrawals(raw(session), since))
-
-
-def withdrawals(connection: Connection, since: int) -> Iterator[dict[str, Any]]:
-    """Name consents that were withdrawn after a change number: collector, MAC of the reference, when."""
-    rows = connection.execute(
-        """
-        SELECT collector, encode(reference_mac, 'hex'), withdrawn_at::text FROM hub.consent
-        WHERE change > %s AND withdrawn_at IS NOT NULL ORDER BY change
-        """,
-        [since],
-    )
-    for collector, reference, at in rows:
-        yield {"collector": collector, "reference": reference, "at": at}
-
-
-def images(connection: Connection, submissions: Sequence[str]) -> list[dict[str, Any]]:
-    """Picture submissions with their parcels, reasons and receipts, as the database has them."""
-    if not submissions:
-        return []
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_IMAGES, [list(submissions)]).fetchall()
-
-
-def _news(connection: Connection, size: int) -> tuple[dict[str, Any], Floor] | None:
-    """Read what the log has beyond ``size``: entries, checkpoints, and what came to rest in them."""
-    notes = connection.execute(
-        "SELECT size, root, note FROM ledger.checkpoint WHERE size > %s ORDER BY size LIMIT %s",
-        [size, _AT_ONCE],
-    ).fetchall()
-    if not notes:
-        return None
-    rows = connection.execute(
-        """
-        SELECT body, leaf_hash, kind, submission, recorded_at::text FROM ledger.entry
-        WHERE index >= %s AND index < %s ORDER BY index
-        """,
-        [size, notes[-1][0]],
-    ).fetchall()
-    entries = [
-        [body.decode() if body is not None else None, leaf.hex(), kind, submission, at]
-        for body, leaf, kind, submission, at in rows
-    ]
-    rested = sorted({submission for _, _, kind, submission, _ in rows if kind == "outcome" and submission})
-    told = {
-        "first": size,
-        "entries": entries,
-        "notes": [[size, note] for size, _, note in notes],
-        "images": images(connection, rested),
-    }
-    return told, Floor(notes[-1][0], notes[-1][1])
+        _remember(pen, "withdrawn", pictures.withdrawals(raw(session), since))
 
 
 def _remember(pen: Pen, kind: str, lines: Iterable[dict[str, Any]]) -> None:
     batch: list[dict[str, Any]] = []
     for line in lines:
         batch.append(line)
-        if len(batch) == _AT_ONCE:
+        if len(batch) == pictures.AT_ONCE:
             pen.write(kind, {kind: batch})
             batch = []
     if batch:
         pen.write(kind, {kind: batch})
-
-
-def _all_sent(connection: Connection) -> list[str]:
-    rows = connection.execute("SELECT DISTINCT submission FROM hub.parcel WHERE state = 'sent'")
-    return [submission for (submission,) in rows]
 
 
 def _size(session: Session) -> int:

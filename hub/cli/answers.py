@@ -1,6 +1,7 @@
 """How the command line answers: text or one JSON object on stdout, errors on stderr, and the exit status."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,7 +65,12 @@ def fail(code: str, message: str, remedy: str) -> NoReturn:
 
 @contextmanager
 def told(*, as_json: bool) -> Iterator[None]:
-    """Turn every error into an answer. What is not the hub's own may quote a row: only its place is told."""
+    """Turn every error into an answer. What is not the hub's own may quote a row: only its place is told.
+
+    What the core warns of meanwhile (a hub that is closed, for instance) goes to stderr as well.
+    """
+    warnings = logging.StreamHandler()
+    logging.getLogger("hub").addHandler(warnings)
     try:
         yield
     except HubError as error:
@@ -81,6 +87,8 @@ def told(*, as_json: bool) -> Iterator[None]:
         )
     except Exception as error:  # noqa: BLE001 -- the last door before the terminal
         _answer_defect(error, as_json=as_json)
+    finally:
+        logging.getLogger("hub").removeHandler(warnings)
 
 
 def _answer_defect(error: Exception, *, as_json: bool) -> NoReturn:

@@ -7,6 +7,7 @@ import typer
 
 from hub.cli import (
     agreements,
+    backups,
     bench,
     consents,
     demo,
@@ -14,6 +15,7 @@ from hub.cli import (
     log,
     parcels,
     partners,
+    restores,
     retention,
     reviews,
     staff,
@@ -40,6 +42,8 @@ app.add_typer(staff.app, name="staff", help="Who works with the hub, and in whic
 app.add_typer(reviews.app, name="review", help="What is held back, and the word of two people on it.")
 app.add_typer(log.app, name="log", help="The transfer log and its proofs.")
 app.add_typer(retention.app, name="retention", help="How long what is kept, and its end.")
+app.command("backup")(backups.backup)
+app.add_typer(restores.app, name="restore", help="Coming back from a backup, on the word of two people.")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("drop")(drop.drop)

@@ -70,7 +70,18 @@ class Database:
             Transient: ``database.away``, ``database.busy``, ``database.full``: try again.
             Corrupt: ``database.constraint`` (naming the constraint), ``database.statement``.
         """
-        with translated(), Session(self.app, expire_on_commit=False) as session:
+        with self._transaction(self.app) as session:
+            yield session
+
+    @contextmanager
+    def restoring(self) -> Iterator[Session]:
+        """Work as the owner of the tables, for the one who puts back what a database has lost."""
+        with self._transaction(self.owner) as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Session]:
+        with translated(), Session(engine, expire_on_commit=False) as session:
             with session.begin():
                 yield session
             for act in session.info.get(_AFTERWARDS, {}).values():

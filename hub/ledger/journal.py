@@ -97,9 +97,9 @@ class Pen:
 class Journal:
     """The journal of one hub in a folder of its own; any number of processes may read it."""
 
-    def __init__(self, folder: Path, sealer: Sealer) -> None:
+    def __init__(self, folder: Path, sealer: Sealer, name: str = LINES) -> None:
         self.folder = folder
-        self.path = folder / LINES
+        self.path = folder / name
         self._sealer = sealer
         self._seen: tuple[tuple[int, int], Tip] | None = None
 

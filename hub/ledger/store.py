@@ -5,7 +5,7 @@ they complete, and one signed checkpoint in the caller's transaction: all of it 
 caller's commit, or none of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +21,10 @@ from hub.database.models import LedgerCheckpoint, LedgerEntry, LedgerNode
 from hub.database.session import raw
 from hub.errors import Corrupt, Refused, Transient
 from hub.ledger import tree
-from hub.ledger.checkpoint import Checkpoint, sign_checkpoint
+from hub.ledger.checkpoint import sign_checkpoint
 from hub.ledger.entry import Entry
 from hub.ledger.proof import Proof
-from hub.ledger.turn import LOCK, VERIFY, Floor, Page, Place, placed, take_turn, write
+from hub.ledger.turn import LOCK, VERIFY, Floor, Page, checkpoint_of, grow, take_turn, write
 
 __all__ = [
     "LOCK",
@@ -102,13 +102,13 @@ def append(
         if (alarm := tip.alarm()) is not None:
             pages.insert(0, Page.of(alarm))
         hashes = dict(tip.nodes)
-        layers = _grow(tip.size, pages, hashes)
-        checkpoint = _checkpoint(origin, tip.size + len(pages), hashes)
+        layers = grow(tip.size, pages, hashes)
+        checkpoint = checkpoint_of(origin, tip.size + len(pages), hashes)
         told = [Recorded(index, page.leaf) for index, page in enumerate(pages, tip.size)][-len(entries) :]
         if following is not None:
             pages.append(Page.of(following(told, sign_checkpoint(checkpoint, signer))))
-            layers += _grow(checkpoint.size, pages[-1:], hashes)
-            checkpoint = _checkpoint(origin, checkpoint.size + 1, hashes)
+            layers += grow(checkpoint.size, pages[-1:], hashes)
+            checkpoint = checkpoint_of(origin, checkpoint.size + 1, hashes)
         write(connection, tip.size, pages, layers, [(checkpoint, sign_checkpoint(checkpoint, signer))])
     return told
 
@@ -155,17 +155,6 @@ def prove(session: Session, index: int) -> Proof:
 def prove_consistency(session: Session, old: int, new: int) -> list[bytes]:
     """Prove that the log of size ``old`` is the beginning of the log of size ``new``."""
     return tree.consistency_proof(old, new, nodes(session))
-
-
-def _grow(size: int, pages: Sequence[Page], hashes: dict[Place, bytes]) -> list[tree.Layer]:
-    """Grow the tree by pages; ``hashes`` learns all nodes that become complete, the inner ones return."""
-    layers = tree.grow(size, b"".join(page.leaf for page in pages), lambda *place: hashes[place])
-    hashes |= {place: node for layer in layers for place, node in placed(layer)}
-    return layers[1:]
-
-
-def _checkpoint(origin: str, size: int, hashes: Mapping[Place, bytes]) -> Checkpoint:
-    return Checkpoint(origin, size, tree.root(size, lambda *place: hashes[place]))
 
 
 @contextmanager

@@ -42,17 +42,23 @@ FROM tip, LATERAL (
     WHERE (tip.size >> bit) & 1 = 1
 ) AS inner_nodes
 """
-_WRITE = """
-WITH logged AS (
+_LOGGED = """
     INSERT INTO ledger.entry (index, body, leaf_hash, kind, submission)
     SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bytea[], %s::text[], %s::text[])
-), grown AS (
+"""
+_LOGGED_THEN = """
+    INSERT INTO ledger.entry (index, body, leaf_hash, kind, submission, recorded_at)
+    SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bytea[], %s::text[], %s::text[], %s::timestamptz[])
+"""
+_WRITE = """
+WITH logged AS (@), grown AS (
     INSERT INTO ledger.node (level, index, hash)
     SELECT * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])
 )
 INSERT INTO ledger.checkpoint (size, root, note)
 SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::text[])
 """
+_WRITE_NOW, _WRITE_THEN = (_WRITE.replace("@", logged) for logged in (_LOGGED, _LOGGED_THEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,9 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An entry ready to be written: its canonical body, its leaf hash, and what it is searched by."""
+    """An entry ready to be written: its canonical body (None once erased), leaf hash, what it is found by."""
 
-    body: bytes
+    body: bytes | None
     leaf: bytes
     kind: Kind
     submission: str | None
@@ -137,17 +143,22 @@ def write(
     pages: Sequence[Page],
     layers: Sequence[tree.Layer],
     checkpoints: Sequence[tuple[Checkpoint, str]],
+    times: Sequence[str] | None = None,
 ) -> None:
-    """Write pages from index ``first`` on, the inner nodes that they complete, and signed checkpoints."""
+    """Write pages from index ``first`` on, the inner nodes that they complete, and signed checkpoints.
+
+    They are recorded now, or at ``times`` where the tables' owner puts them back.
+    """
     grown = [place for layer in layers for place in placed(layer)]
     connection.execute(
-        _WRITE,
+        _WRITE_THEN if times is not None else _WRITE_NOW,
         [
             list(range(first, first + len(pages))),
             [page.body for page in pages],
             [page.leaf for page in pages],
             [page.kind for page in pages],
             [page.submission for page in pages],
+            *([list(times)] if times is not None else []),
             [level for (level, _), _ in grown],
             [index for (_, index), _ in grown],
             [node for _, node in grown],
@@ -164,6 +175,18 @@ def placed(layer: tree.Layer) -> Iterator[tuple[Place, bytes]]:
     for offset in range(len(layer.hashes) // tree.HASH_BYTES):
         at = offset * tree.HASH_BYTES
         yield (layer.level, layer.first + offset), layer.hashes[at : at + tree.HASH_BYTES]
+
+
+def grow(size: int, pages: Sequence[Page], hashes: dict[Place, bytes]) -> list[tree.Layer]:
+    """Grow the tree by pages; ``hashes`` learns all nodes that become complete, the inner ones return."""
+    layers = tree.grow(size, b"".join(page.leaf for page in pages), lambda *place: hashes[place])
+    hashes |= {place: node for layer in layers for place, node in placed(layer)}
+    return layers[1:]
+
+
+def checkpoint_of(origin: str, size: int, hashes: Mapping[Place, bytes]) -> Checkpoint:
+    """Tell of a log's size and root; ``hashes`` holds the frontier of that size."""
+    return Checkpoint(origin, size, tree.root(size, lambda *place: hashes[place]))
 
 
 def closed(size: int, known: int) -> Transient:
