@@ -48,6 +48,7 @@ def verify(
                 kept=[path.read_text(encoding="utf-8") for path in checkpoint or []],
                 receipts=[path.read_text(encoding="utf-8").strip() for path in receipt or []],
             )
+        gone = f", {found.erased} of them erased" if found.erased else ""
         findings = [{"code": f.code, "place": f.place, "de": f.de, "en": f.en} for f in found.findings]
         say(
             {
@@ -60,8 +61,7 @@ def verify(
             as_json=as_json,
             text=lambda: "\n".join(
                 [
-                    f"{found.size} entries, {f'{found.erased} of them erased, ' if found.erased else ''}"
-                    f"root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"
+                    f"{found.size} entries{gone}, root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"
                 ]
                 + [f"{f.code} at {f.place}: {f.en}" for f in found.findings]
             ),
