@@ -49,6 +49,7 @@ def verify(
                 receipts=[path.read_text(encoding="utf-8").strip() for path in receipt or []],
             )
         gone = f", {found.erased} of them erased" if found.erased else ""
+        verdict = "all proved" if found.ok else "NOT PROVED"
         findings = [{"code": f.code, "place": f.place, "de": f.de, "en": f.en} for f in found.findings]
         say(
             {
@@ -60,9 +61,7 @@ def verify(
             },
             as_json=as_json,
             text=lambda: "\n".join(
-                [
-                    f"{found.size} entries{gone}, root {found.root}: {'all proved' if found.ok else 'NOT PROVED'}"
-                ]
+                [f"{found.size} entries{gone}, root {found.root}: {verdict}"]
                 + [f"{f.code} at {f.place}: {f.en}" for f in found.findings]
             ),
         )
