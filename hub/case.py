@@ -105,7 +105,6 @@ class Step:
         The caller commits.
         """
         row = leases.hold(session, self.case.lease)
-        leases.give_back(row)
         values = {
             "fence": self.case.lease.fence,
             "parts": self.parts,
@@ -118,6 +117,7 @@ class Step:
             .values(submission=self.case.submission, step=self.name, **values)
             .on_conflict_do_update(index_elements=["submission", "step"], set_=values)
         )
+        leases.give_back(row)  # after the insert, to be written together with what the caller changes
         return row
 
 

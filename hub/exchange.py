@@ -236,8 +236,7 @@ def take(office: Office, submission: str, step: Callable[[Case], None]) -> None:
     in the log as well, and a parcel that the gate stopped, or that people did not release, is quarantined.
     """
     with office.database.transaction() as session:
-        held = lease.claim(session, submission, office.settings.lease_seconds)
-        row = session.get_one(Submission, submission)
+        held, row = lease.claim_row(session, submission, office.settings.lease_seconds)
         if step_for(row) is not step:  # another process was quicker
             lease.release(session, held)
             return

@@ -71,7 +71,12 @@ def is_abandoned(row: Submission, now: datetime) -> bool:
 
 
 def claim(session: Session, submission: str, seconds: float) -> Lease:
-    """Take the lease on a submission, raising its fence.
+    """Take the lease on a submission, raising its fence; raises as `claim_row` does."""
+    return claim_row(session, submission, seconds)[0]
+
+
+def claim_row(session: Session, submission: str, seconds: float) -> tuple[Lease, Submission]:
+    """Take the lease on a submission, raising its fence, and give the submission as well.
 
     Raises:
         Refused: ``submission.unknown``.
@@ -94,7 +99,7 @@ def claim(session: Session, submission: str, seconds: float) -> Lease:
     row.lease_holder = holder()
     row.lease_until = now + timedelta(seconds=seconds)
     session.flush()
-    return Lease(submission, row.fence)
+    return Lease(submission, row.fence), row
 
 
 def hold(session: Session, lease: Lease) -> Submission:

@@ -30,7 +30,9 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 20.0
 _AT_WORK = [state.value for state in State if state not in FINAL | RESTING]
 # What hub.lots.claim would find, for all agreements at once.
 _WAITING = """
-SELECT agreement, count(*), min(created_at) FILTER (WHERE claimed_at IS NULL) FROM hub.submission
+SELECT agreement, count(*), min(created_at) FILTER (WHERE claimed_at IS NULL),
+    max(greatest(changed_at, claimed_at)) < clock_timestamp() - make_interval(secs => %s)
+FROM hub.submission
 WHERE state = ANY(%s) AND held_by IS NULL AND (not_before IS NULL OR not_before <= clock_timestamp())
 GROUP BY agreement
 """
@@ -39,10 +41,15 @@ _log = logging.getLogger(__name__)
 
 
 class Work(NamedTuple):
-    """Submissions of one agreement that wait: how many, and since when one waits that is in no run's lot."""
+    """Submissions of one agreement that wait.
+
+    How many they are, since when one waits that is in no run's lot, and whether none of them has moved on for
+    a while (``still``).
+    """
 
     submissions: int
     unclaimed: datetime | None
+    still: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,9 @@ class Caller:
     """Decides for one agreement which calls are worth a run.
 
     Those are calls with work that no run has claimed, calls that somebody asked for, and from time to time
-    one for work that was called before and waits all the same. A run that was called and has not claimed its
-    lot yet will take all that waits, so that nothing is lost by silence: it is known by the submission that
-    has waited longest, which is still the same.
+    one for work that was called before and stands still all the same. A run that was called and has not yet
+    claimed its lot will take all that waits, so that nothing is lost by silence: it is known by the
+    submission that has waited longest, which is still the same.
     """
 
     def __init__(self, agreement: str, again: float = _AGAIN) -> None:
@@ -78,7 +85,7 @@ class Caller:
             return 0
         fresh = unclaimed is not None and unclaimed != self._longest
         asked = unclaimed is None and self._agreement in call.told
-        if fresh or asked or at - self._called >= self._again:
+        if fresh or asked or (work.still and at - self._called >= self._again):
             self._called, self._longest = at, unclaimed
             return work.submissions
         return 0
@@ -115,8 +122,8 @@ async def _heard(connection: psycopg.AsyncConnection, look: float, pause: float)
     told: frozenset[str] = frozenset()
     while True:
         async with asyncio.timeout(_ANSWER):
-            rows = await (await connection.execute(_WAITING, [_AT_WORK])).fetchall()
-        yield Call({agreement: Work(count, unclaimed) for agreement, count, unclaimed in rows}, told)
+            rows = await (await connection.execute(_WAITING, [_AGAIN, _AT_WORK])).fetchall()
+        yield Call({row[0]: Work(*row[1:]) for row in rows}, told)
         await asyncio.sleep(pause)
         # What was told meanwhile is kept by the connection and comes first.
         heard = [said.payload async for said in connection.notifies(timeout=look, stop_after=1)]

@@ -10,10 +10,10 @@ from hub.wakeups import Call, Caller, Work
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def waits(submissions: int, unclaimed: int | None = None, told: str = "") -> Call:
+def waits(submissions: int, unclaimed: int | None = None, told: str = "", *, still: bool = False) -> Call:
     """A call for E1: so many submissions wait; the oldest in no lot is from so many seconds past noon."""
     since = None if unclaimed is None else NOON + timedelta(seconds=unclaimed)
-    work = {"E1": Work(submissions, since)} if submissions else {}
+    work = {"E1": Work(submissions, since, still)} if submissions else {}
     return Call(work, frozenset(told.split()))
 
 
@@ -50,8 +50,9 @@ def test_what_somebody_names_is_called_if_it_waits() -> None:
 
 def test_work_that_waits_all_the_same_is_called_again_after_a_while() -> None:
     caller = Caller("E1", again=60)
-    caller.worth(waits(1), at=0)
-    assert [at for at in range(15, 200, 15) if caller.worth(waits(1), at)] == [60, 120, 180]
+    caller.worth(waits(1, unclaimed=0), at=0)
+    assert [at for at in range(15, 200, 15) if caller.worth(waits(1, still=True), at)] == [60, 120, 180]
+    assert caller.worth(waits(1), at=300) == 0, "a long lot moves on"
 
 
 def test_a_caller_hears_of_its_own_agreement_only() -> None:
@@ -69,7 +70,7 @@ def test_waiting_work_is_never_left_uncalled_for_longer_than_a_while(
     caller, last = Caller("E1", again=60), float("-inf")
     for look, (submissions, unclaimed, told) in enumerate(course):
         at = look * 15.0
-        count = caller.worth(waits(submissions, unclaimed, told), at)
+        count = caller.worth(waits(submissions, unclaimed, told, still=True), at)
         assert count in {0, submissions}
         last = at if count else last
         assert submissions == 0 or at - last < 60
