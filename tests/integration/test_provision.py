@@ -180,7 +180,8 @@ def test_an_external_server_works_the_same(external: URL, passwords: Passwords) 
         session.execute(text("INSERT INTO hub.partner VALUES ('x', 'X')"))
     with database.audit() as session:
         assert session.execute(text("SELECT count(*) FROM ledger.entry")).scalar() == 0
-    assert len(inspect(database.owner).get_table_names("hub")) == len(Base.metadata.tables) - 3 + 1
+    expected = {table.name for table in Base.metadata.tables.values() if table.schema == "hub"}
+    assert set(inspect(database.owner).get_table_names("hub")) == expected | {"alembic_version"}
     database.close()
 
 
