@@ -21,7 +21,7 @@ EXCHANGES = [
 ]
 # Runs in a process of its own: Airflow is no guest in the process of tests.
 READER = """
-import json, sys, time
+import json, os, sys, time
 from airflow.dag_processing.dagbag import DagBag
 folder, empty = sys.argv[1:]
 def parsed(path):
@@ -34,7 +34,9 @@ parsed(empty)
 bag, seconds = parsed(folder)
 seconds = min(parsed(folder)[1] for _ in range(3))
 nothing = min(parsed(empty)[1] for _ in range(3))
+os.environ["_AIRFLOW_PARSING_CONTEXT_DAG_ID"] = "exchange_e12"  # as Airflow sets it where a task runs
 json.dump({
+    "of_a_task": sorted(name for name in parsed(folder)[0].dags if name.startswith("exchange")),
     "errors": bag.import_errors,
     "files": sorted({dag.fileloc.rpartition("/")[2] for dag in bag.dags.values()}),
     "dags": {name: {
@@ -75,7 +77,7 @@ def read(home: Path) -> dict[str, Any]:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
-    found: dict[str, Any] = json.loads(answer.stdout[answer.stdout.index('{"errors"') :])
+    found: dict[str, Any] = json.loads(answer.stdout[answer.stdout.index('{"of_a_task"') :])
     return found
 
 
@@ -102,6 +104,10 @@ def test_every_agreement_in_force_is_a_dag_of_six_tasks_in_a_row(bag: dict[str, 
         assert [tasks[step][0] for step in STEPS] == [*([step] for step in STEPS[1:]), []]
         assert [tasks[step][1] for step in STEPS] == ["all_success", *["all_done"] * 5]
         assert all(tasks[step][2] >= 3 for step in STEPS), "what passes by itself is tried again"
+
+
+def test_a_task_reads_the_exchange_that_it_belongs_to_and_no_other(bag: dict[str, Any]) -> None:
+    assert bag["of_a_task"] == ["exchange_e12"]
 
 
 def test_runs_of_an_exchange_follow_one_another_and_are_never_made_up(bag: dict[str, Any]) -> None:
