@@ -73,7 +73,9 @@ def _prove_entry(target: str, out: Path | None, name: str | None, *, as_json: bo
             {"index": index, **proof, "key": shown.key, "files": [str(file) for file in files]},
             as_json=as_json,
             text=lambda: Text(
-                "\n".join(map(str, files)) if files else f"{proof['entry']}\n\n{proof['proof'].rstrip()}"
+                "\n".join(map(str, files))
+                or f"Entry {index}, its exact text and its proof:\n\n"
+                f"{proof['entry']}\n\n{proof['proof'].rstrip()}"
             ),
         )
 
