@@ -24,7 +24,7 @@ def build_page(sentences: Mapping[str, object]) -> str:
     folder = files("hub.kit") / "page"
     style = _text(folder, "style.css")
     words = json.loads(_text(folder, "words.json"))
-    script = _script(folder, SENTENCES=sentences, WORDS=words)
+    script = _script(SENTENCES=sentences, WORDS=words)
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}';"
         " base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
@@ -35,15 +35,21 @@ def build_page(sentences: Mapping[str, object]) -> str:
     return page
 
 
-def _script(folder: Traversable, **constants: object) -> str:
-    """Lay the modules behind each other, each behind what it imports, in one function of its own."""
-    names = "".join(f"const {name} = {_literal(value)};\n" for name, value in constants.items())
-    modules = "\n".join(_in_order(folder, _FIRST, []))
-    seen = _DECLARED.findall(names + modules)
+def modules(*names: str) -> list[str]:
+    """Read modules of the page as plain script, each behind what it imports."""
+    folder, seen = files("hub.kit") / "page", list[str]()
+    return [text for name in names for text in _in_order(folder, name, seen)]
+
+
+def _script(**constants: object) -> str:
+    """Lay the modules behind each other in one function of its own, so that none of it can be reached."""
+    given = "".join(f"const {name} = {_literal(value)};\n" for name, value in constants.items())
+    whole = "\n".join([given, *modules(_FIRST)])
+    seen = _DECLARED.findall(whole)
     if twice := sorted({name for name in seen if seen.count(name) > 1}):
         message = f"two modules of the page declare {', '.join(twice)}"
         raise ValueError(message)
-    return f'"use strict";\n(() => {{\n{names}\n{modules}}})();\n'
+    return f'"use strict";\n(() => {{\n{whole}}})();\n'
 
 
 def _in_order(folder: Traversable, name: str, seen: list[str]) -> list[str]:

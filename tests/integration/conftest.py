@@ -7,6 +7,7 @@ once and copied as a template, so that each test has a fresh one within a fracti
 import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -58,6 +59,13 @@ def template(server: URL, passwords: Passwords) -> str:
 @pytest.fixture
 def database_urls(server: URL, passwords: Passwords, template: str) -> Iterator[dict[str, URL]]:
     """Each role's URL of a freshly provisioned database, dropped after the test."""
+    with a_database(server, passwords, template) as urls:
+        yield urls
+
+
+@contextmanager
+def a_database(server: URL, passwords: Passwords, template: str) -> Iterator[dict[str, URL]]:
+    """Copy the template for as long as the block runs; gives each role's URL."""
     name = f"hub_{secrets.token_hex(6)}"
     with superuser(server) as connection:
         connection.execute(

@@ -23,6 +23,7 @@ from hub.reports import COUNTS
 ORIGIN = "hub.example/log"
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 RECEIPT_SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+OTHER = Ed25519PrivateKey.from_private_bytes(b"another key, for another history")
 WITNESSES = {
     f"witness-{number}": Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3)
 }
@@ -32,20 +33,27 @@ Change = bytes | None | Callable[[bytes], bytes]
 """What becomes of a member: other bytes, none at all, or what a function makes of it."""
 
 
-def fill(database: Database, count: int, seed: int = 1, *, at_once: int = 7) -> list[Recorded]:
+def fill(
+    database: Database,
+    count: int,
+    seed: int = 1,
+    *,
+    at_once: int = 7,
+    signer: Ed25519PrivateKey = SIGNER,
+) -> list[Recorded]:
     """Log synthetic entries, some in each append, so that there are checkpoints of many sizes."""
     recorded: list[Recorded] = []
     waiting = list(synthetic(count, seed))
     while waiting:
         some, waiting = waiting[:at_once], waiting[at_once:]
-        recorded += log(database, some)
+        recorded += log(database, some, signer)
     return recorded
 
 
-def log(database: Database, some: list[Entry]) -> list[Recorded]:
+def log(database: Database, some: list[Entry], signer: Ed25519PrivateKey = SIGNER) -> list[Recorded]:
     """Append entries in a transaction of their own."""
     with Session(database.app) as session, session.begin():
-        return store.append(session, SIGNER, ORIGIN, some)
+        return store.append(session, signer, ORIGIN, some)
 
 
 def make_kit(database: Database, target: Path, period: Period = ALWAYS) -> Kit:

@@ -46,7 +46,7 @@ export function drawing(report) {
     box(parts.root, 370, 20, 200, 90, word("draw.root"), `${report.root.slice(0, 16)}…`),
     box(parts.signature, 640, 20, 330, 90, word("draw.signature"), clipped(report.origin, 38)),
     box(parts.witnesses, 640, 200, 330, 90, word("draw.witnesses"), cosigners(report)),
-    box(parts.kept, 370, 200, 200, 90, word("draw.kept"), number(report.brought)),
+    box(parts.kept, 370, 200, 200, 90, word("draw.kept"), papers(report.brought)),
   );
   const list = told.map((line) => html("li", {}, line));
   return [html("div", { class: "sheet" }, picture), html("ul", { class: "parts" }, ...list)];
@@ -55,6 +55,10 @@ export function drawing(report) {
 function cosigners(report) {
   const names = report.witnesses.filter((witness) => witness.time !== null).map((witness) => witness.name);
   return clipped(names.join(", ") || "–", 40);
+}
+
+function papers(count) {
+  return count ? word("draw.papers", { count: number(count) }) : word("draw.nothing");
 }
 
 function clipped(text, most) {

@@ -1,5 +1,6 @@
 // The result as the page shows it: findings, drawing, facts, counts, receipts, witnesses, sample.
 
+import { parsedCanonical } from "./canonical.js";
 import { html, table } from "./dom.js";
 import { drawing } from "./drawing.js";
 import { number, spoken, word } from "./words.js";
@@ -12,7 +13,7 @@ export function verdict(report) {
   const untrusted = report.findings.some(({ code }) => code === "trust.missing");
   if (report.ok) {
     const values = { first: number(report.first), last: number(report.last), size: number(report.size) };
-    return { state: "good", title: word("proved"), why: SENTENCES.words.proved[spoken()] + " " + word("proved.why", values) };
+    return { state: "good", title: word("proved"), why: word("proved.why", values) };
   }
   if (untrusted && report.findings.length === 1) {
     return { state: "open", title: word("untrusted"), why: word("untrusted.why") };
@@ -103,8 +104,10 @@ function utc(seconds) {
 function sample(report, beside) {
   const drawn = report.sample.map((index) => {
     const body = beside.bodies.get(index);
+    const { time, kind, submission } = (body && parsedCanonical(body)) || {};
+    const name = [word("sample.entry", { index }), time, kind, submission].filter(Boolean).join(" · ");
     const shown = body ? html("pre", { tabindex: "0" }, body) : html("p", {}, word("sample.erased"));
-    return html("details", {}, html("summary", {}, word("sample.entry", { index })), shown);
+    return html("details", {}, html("summary", {}, name), shown);
   });
   return [html("p", {}, word("sample.told")), ...drawn];
 }
