@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,6 +92,31 @@ def _append(
     size = told[-1].index + (1 if following is None else 2)
     afterwards(session, "log", lambda: _committed(office, size))
     return told
+
+
+def probe(office: Office) -> bool:
+    """Find out whether the log and its journal can be written, without leaving anything in them.
+
+    What fails is noted as an outage is, with its alarm in time; what is over is told in the log.
+    """
+    try:
+        with suppress(_Undone), office.database.transaction() as session:
+            told = Entry(kind="alarm", time=now(session), actor=HUB, reason="probe")
+            signer, origin = office.ring.log_signer(), office.settings.origin
+            store.append(session, signer, origin, [told], floor=standing.floor(session, office))
+            raise _Undone
+        if office.journal.exists():
+            office.journal.probe()
+        if outage.current(office.settings) is not None:
+            _committed(office, 0)
+    except Transient as error:
+        outage.failed(office.settings, error)
+        return False
+    return True
+
+
+class _Undone(Exception):  # noqa: N818 -- a way out of a transaction, not an error
+    """Takes back what was written to see whether it can be written."""
 
 
 def _committed(office: Office, size: int) -> None:

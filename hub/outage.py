@@ -58,10 +58,7 @@ def failed(settings: Settings, error: HubError) -> None:
         known = Outage(now, now, error.code)
     else:
         known = replace(known, last=now, code=error.code, failures=known.failures + 1)
-    if not known.alarmed and now - known.since >= settings.log_patience:
-        known = replace(known, alarmed=True)
-        raise_alarm(settings, "log.stopped", f"no entry could be written for {now - known.since:.0f} s")
-    _keep(settings, known)
+    _keep(settings, _alarmed(settings, known))
 
 
 def require_traffic(settings: Settings) -> None:
@@ -73,6 +70,8 @@ def require_traffic(settings: Settings) -> None:
     known, now = current(settings), time.time()
     if known is None or now - known.since < settings.log_patience or not 0 <= now - known.last < AGAIN:
         return
+    if not known.alarmed:
+        _keep(settings, _alarmed(settings, known))
     began = datetime.fromtimestamp(known.since, UTC)
     raise Transient(
         "log.stopped",
@@ -108,6 +107,14 @@ def raise_alarm(settings: Settings, code: str, message: str) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         _log.critical("alarm.command: the program for alarms failed (%s)", type(error).__name__)
+
+
+def _alarmed(settings: Settings, known: Outage) -> Outage:
+    """Raise the alarm, once, where patience is over."""
+    if known.alarmed or time.time() - known.since < settings.log_patience:
+        return known
+    raise_alarm(settings, "log.stopped", f"no entry could be written for {time.time() - known.since:.0f} s")
+    return replace(known, alarmed=True)
 
 
 def _keep(settings: Settings, known: Outage) -> None:

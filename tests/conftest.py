@@ -4,6 +4,7 @@
 ``--no-missing-tools`` (.ci/run) it fails. scripts/test-needs.txt says how to get each program.
 """
 
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 NEEDS = Path(__file__).parents[1] / "scripts" / "test-needs.txt"
 STRICT = "--no-missing-tools"
 MISSING = "missing program"
+ROOTS = ("mount",)  # of use to root only
 
 
 def known_needs() -> dict[str, tuple[str, str]]:
@@ -36,7 +38,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for program in mark.args:
             if program not in known:
                 pytest.fail(f"{program} is not listed in {NEEDS.name}", pytrace=False)
-            if shutil.which(program) is None:
+            if shutil.which(program) is None or (program in ROOTS and os.geteuid() != 0):
                 item.user_properties.append((MISSING, program))  # travels with the report, also from workers
                 reason = f"{program} is missing: {remedy(program)}"
                 if item.config.getoption(STRICT):

@@ -24,6 +24,7 @@ from hub.ledger.turn import Floor
 
 LINES: Final = "journal.jsonl"
 _BACKWARDS: Final = 1 << 16
+_PROBE: Final = 1 << 16
 _START: Final = "0" * 64
 
 
@@ -137,6 +138,18 @@ class Journal:
                 line = _last_line(handle, found.st_size)
                 self._seen = (mark, _tip_of(line) if line else _NOTHING)
         return self._seen[1]
+
+    def probe(self) -> None:
+        """Find out whether a record could be written. Raises Transient ``disk.full``, ``disk.write``."""
+        place = self.folder / ".probe"
+        with disk_errors(place):
+            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(handle, bytes(_PROBE))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+                place.unlink()
 
     @contextmanager
     def held(self) -> Iterator[Pen]:

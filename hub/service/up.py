@@ -17,6 +17,7 @@ from hub.service.logins import logins_file
 from hub.service.record import sole_supervisor
 from hub.service.schema import prepare_airflow
 from hub.service.supervisor import Supervisor
+from hub.service.watch import watching
 from hub.settings import Settings
 
 PATIENCE = 300.0  # seconds until every component must have answered; two busy cores take long
@@ -61,7 +62,7 @@ def running(
         logs = settings.run / "logs"
         kept += [Program(part, logs, record, tell) for part in hub_components(settings, access)]
         supervisor = Supervisor(kept, tell)
-        with supervisor.at_work():
+        with supervisor.at_work(), watching(settings, tell):
             supervisor.wait_until_ready(patience)
             yield Running(
                 {

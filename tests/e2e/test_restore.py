@@ -117,9 +117,12 @@ def test_nothing_is_written_or_sent_while_the_hub_is_closed(story: Story) -> Non
     (parcel,) = story.first["parcels"]
     assert _code(hub.withdraw(story.withdrawn)) == "hub.closed"
     assert _code(hub.fetch(parcel["id"], parcel["recipient"])) == "hub.closed"
-    with open_office(hub.settings) as office:
-        with pytest.raises(Transient) as caught, office.database.transaction() as session:
-            standing.before_sending(session, office, story.first["submission"], Path("none"), b"")
+    with (
+        open_office(hub.settings) as office,
+        pytest.raises(Transient) as caught,
+        office.database.transaction() as session,
+    ):
+        standing.before_sending(session, office, story.first["submission"], Path("none"), b"")
     assert caught.value.code == "hub.closed"
     assert len(hub.log()) == size
 
