@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.consents import read_consents
 from hub import consent_register, exchange, registry, review
-from hub.demo import account, script
+from hub.demo import account, auditor, script
 from hub.demo.account import Line
 from hub.demo.cast import REVIEWERS, Cast, assemble
 from hub.demo.script import Drop
@@ -56,7 +56,11 @@ def play(office: Office, desk: Path, tell: Tell) -> Outcome:
         tell("partners fetch receipts, recipients fetch parcels, each by sftp")
         deviations += account.fetch(office, cast, lines, desk)
     tell("an auditor verifies the log")
-    size, findings = account.prove(office, sorted(desk.glob("*/receipts/*.jwt")))
+    receipts = sorted(desk.glob("*/receipts/*.jwt"))
+    size, findings = account.prove(office, receipts)
+    kit = auditor.take_away(office, desk / "auditor")
+    findings += auditor.verify(kit, receipts, len(drops))
+    tell(f"the auditor takes {kit.name} away and verifies it with Python alone: {kit}")
     return Outcome(lines, deviations + findings, size, seconds, desk)
 
 

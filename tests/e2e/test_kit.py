@@ -6,11 +6,16 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hub.demo import auditor
+from hub.runtime import open_office
+from hub.settings import Settings
 from schemas.samples import sample
 from tests.e2e.hub import Hub, agreement
+from tests.integration.kits import changed, flip
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Desk:
     receipts: Path
     program: Path
 
-    def verify(self, *words: str | Path) -> tuple[int, dict[str, object]]:
+    def verify(self, *words: str | Path) -> tuple[int, dict[str, Any]]:
         """Run the kit's own program with nothing but Python's standard library."""
         done = subprocess.run(
             [sys.executable, "-I", "-S", self.program, "--json", *map(str, words)],
@@ -64,7 +69,7 @@ def test_the_senders_receipts_are_in_the_log(desk: Desk) -> None:
     words = [word for path in receipts for word in ("--receipt", path)]
     status, told = desk.verify("--trust", desk.trust, *words, desk.kit)
     assert status == 0
-    assert [receipt["in"] for receipt in told["receipts"]] == [True, True]  # type: ignore[index,attr-defined]
+    assert [receipt["in"] for receipt in told["receipts"]] == [True, True]
 
 
 def test_the_export_is_itself_logged_before_it_is_read(desk: Desk) -> None:
@@ -79,6 +84,18 @@ def test_the_counts_of_the_kit_are_those_of_the_submission(hub: Hub, desk: Desk)
     counts = told["counts"]["E3"]
     assert {name: counts[name] for name in rows} == rows
     assert counts["submissions"] == counts["transfers"] == 1
+
+
+def test_the_demonstrations_auditor_tells_what_is_not_as_it_must_be(
+    hub: Hub, desk: Desk, tmp_path: Path
+) -> None:
+    receipts = sorted(desk.receipts.glob("*.jwt"))
+    with open_office(Settings(home=hub.home)) as office:
+        kit = auditor.take_away(office, tmp_path / "auditor")
+    assert auditor.verify(kit, receipts, 1) == []
+    assert auditor.verify(kit, receipts, 2) == ["expected at least 2 submissions in the kit, found 1"]
+    spoiled = changed(kit, tmp_path / "auditor" / "spoiled.zip", {"entries.tsv": flip(-9)})
+    assert any("entry.hash" in sentence for sentence in auditor.verify(spoiled, receipts, 1))
 
 
 def test_a_period_without_entries_is_no_kit(hub: Hub, tmp_path: Path) -> None:
