@@ -127,7 +127,8 @@ async function run() {
     outcome = { report, beside: { kit: chosen.kit[0].name, sha256: await digest(chosen.kit[0]), seconds: (performance.now() - began) / 1000, bodies } };
   } catch (error) {
     if (mine.signal.aborted) return;
-    outcome = { failure: error instanceof Error ? error.message : String(error) };
+    const changed = error instanceof DOMException && error.name === "NotReadableError";
+    outcome = { failure: changed ? word("failed.changed") : String(error) };
   }
   by("working").hidden = true;
   by("start").disabled = false;
@@ -173,7 +174,10 @@ function listen() {
     paint();
   });
   by("start").addEventListener("click", run);
-  for (const sort of SORTS) by(sort).addEventListener("change", () => picked(sort));
+  for (const sort of SORTS) {
+    by(sort).addEventListener("change", () => picked(sort));
+    by(sort).addEventListener("click", () => (by(sort).value = "")); // else the same file could not be chosen anew
+  }
   for (const kind of ["dragover", "dragenter"]) {
     document.addEventListener(kind, (event) => {
       event.preventDefault(); // else the browser would leave the page and open the file

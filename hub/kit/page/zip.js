@@ -16,6 +16,7 @@ const DEFLATED = 8;
 const ENCRYPTED = 1;
 const UTF8 = 0x800;
 const FULL = 0xffffffff;
+const BLOCK = 1 << 20;
 const KIND = 0o170000;
 const SYMLINK = 0o120000;
 
@@ -68,21 +69,31 @@ export class Archive {
   }
 
   /**
-   * Reads a member piece by piece. Throws `Unreadable` as soon as it is longer than claimed, and at its end
-   * where length or checksum differ.
+   * Reads a member block by block. Throws `Unreadable` as soon as it is longer than claimed, and at its end
+   * where length or checksum differ; what was read since the last whole block is then not handed out.
    * @param {string} name @returns {AsyncGenerator<Uint8Array>}
    */
   async *chunks(name) {
     const member = this.byName.get(name);
     const packed = await this.#packed(member);
-    let [bytes, sum] = [0, 0];
-    for await (const chunk of member.method === STORED ? pieces(packed) : inflated(packed)) {
+    let [bytes, sum, filled] = [0, 0, 0];
+    let block = new Uint8Array(Math.min(BLOCK, member.bytes));
+    for await (let chunk of member.method === STORED ? pieces(packed) : inflated(packed)) {
       bytes += chunk.length;
       if (bytes > member.bytes) throw new Unreadable(name);
       sum = crc32(chunk, sum);
-      yield chunk;
+      while (filled + chunk.length >= BLOCK) {
+        block.set(chunk.subarray(0, BLOCK - filled), filled);
+        chunk = chunk.subarray(BLOCK - filled);
+        yield block;
+        block = new Uint8Array(BLOCK);
+        filled = 0;
+      }
+      block.set(chunk, filled);
+      filled += chunk.length;
     }
     if (bytes !== member.bytes || sum !== member.crc) throw new Unreadable(name);
+    if (filled) yield block.subarray(0, filled);
   }
 
   /** Says whether a member is packed in a way that this page reads. @param {Member} member */
@@ -217,11 +228,9 @@ function nameOf(view, flags) {
   return Array.from(bytes, (byte) => (byte < 128 ? String.fromCharCode(byte) : CODE_PAGE_437[byte - 128])).join("");
 }
 
-const PIECE = 1 << 20;
-
 async function* pieces(blob) {
-  for (let at = 0; at < blob.size; at += PIECE) {
-    yield new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer());
+  for (let at = 0; at < blob.size; at += BLOCK) {
+    yield new Uint8Array(await blob.slice(at, at + BLOCK).arrayBuffer());
   }
 }
 
