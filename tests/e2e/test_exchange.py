@@ -123,8 +123,10 @@ def test_the_log_tells_the_whole_way_and_verifies(hub: Hub, exchange: Exchange) 
     answer = exchange[1].json
     told = [entry for entry in hub.log() if entry.get("submission") == answer["submission"]]
     mine = [entry for entry in told if entry["kind"] != "collected"]
-    assert [entry["kind"] for entry in mine] == ["submission", "receipt", "intent", "outcome", "receipt"]
-    intent, outcome = mine[2], mine[3]
+    kinds = ["submission", "receipt", "decision", "intent", "outcome", "receipt"]
+    assert [entry["kind"] for entry in mine] == kinds
+    decision, intent, outcome = mine[2:5]
+    assert (decision["counts"], decision["reasons"]) == (outcome["counts"], outcome["reasons"])
     (parcel,) = answer["parcels"]
     assert (
         intent["parcel"] == outcome["parcel"] == {name: parcel[name] for name in ("name", "sha256", "bytes")}

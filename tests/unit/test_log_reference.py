@@ -28,8 +28,7 @@ def named(cell: str) -> list[str]:
 def test_every_kind_of_event_stands_there_with_what_it_needs() -> None:
     kinds = tables(REFERENCE)[0]
     assert [named(row[0]) for row in kinds] == [[kind] for kind in get_args(Kind)]
-    for row in kinds:
-        (kind,) = named(row[0])
+    for kind, row in zip(get_args(Kind), kinds, strict=True):
         assert tuple(named(row[4])) == entry.REQUIRED.get(kind, ()), kind
         assert all(row), kind
 
