@@ -30,6 +30,7 @@ class Desk:
     page: Page
     asked: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    _chosen: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.page.on("request", lambda request: self.asked.append(request.url))
@@ -49,6 +50,7 @@ class Desk:
         """Open the page anew, from its file."""
         self.page.goto((self.folder / "pruefen.html").as_uri())
         expect(self.page.locator("#self")).to_contain_text("Bestanden")
+        self._chosen.clear()
 
     def by_page(self, case: "Case") -> dict[str, Any]:
         """Choose the files, press the button, and save what the page found."""
@@ -58,7 +60,9 @@ class Desk:
             ("receipts", case.receipts),
             ("kept", case.kept),
         ):
-            self.page.set_input_files(f"#{sort}", files)
+            if files or self._chosen.get(sort):
+                self.page.set_input_files(f"#{sort}", files)
+            self._chosen[sort] = bool(files)
         self.page.get_by_role("button", name="Prüfen").click()
         expect(self.page.locator("#verdict")).to_be_visible()
         with self.page.expect_download() as saved:

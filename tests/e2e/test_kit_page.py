@@ -200,7 +200,7 @@ DROP = """files => {
 
 def test_a_large_kit_shows_how_far_it_is(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     """How long a kit takes is printed, not judged: HUB_KIT_ENTRIES says how large it is."""
-    wanted = int(os.environ.get("HUB_KIT_ENTRIES", "12000"))
+    wanted = int(os.environ.get("HUB_KIT_ENTRIES", "6000"))
     log = Log()
     while len(log.bodies) < wanted:
         log.tell(len(log.bodies))
