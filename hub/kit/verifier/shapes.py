@@ -48,7 +48,7 @@ ASKED: tuple[Path_, ...] = (
 )
 FOLLOWED = (b"submission", b"decision", b"intent", b"outcome", b"receipt")
 
-_MOST_SHAPES = 32  # of one kind; what is rarer is read in full
+_MOST_SHAPES = 512  # what is rarer is read in full
 _MOST_PIECES = 1 << 14
 _FORMS = {
     "time": rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",
@@ -76,8 +76,8 @@ class Shape(NamedTuple):
     asked: Callable[[Any], tuple[Value, ...]]
     is_followed: bool
     cells: Callable[[Any], tuple[bytes, ...]]
-    template: bytes
-    quoted: tuple[int, ...]  # cells that hold JSON
+    row: list[bytes]  # what stands between the cells; each second place is a cell's
+    quoted: tuple[int, ...]  # places in the row that hold JSON
     pieces: tuple[int, ...]  # groups that hold JSON of any form
 
 
@@ -86,6 +86,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._shapes: dict[bytes, list[Shape]] = {}
+        self._count = 0
         self._pieces: set[bytes] = set()
 
     def read(
@@ -95,8 +96,7 @@ class Reader:
         is_plain: bool,  # noqa: FBT001 -- a million times
     ) -> tuple[bytes, tuple[Value, ...], bytes] | None:
         """Read a body as `Said`; ``is_plain`` says that it is UTF-8 without backslash and control."""
-        at = body.find(b'"kind":"') + 8
-        for shape in self._shapes.get(body[at : body.find(b'"', at)], ()) if is_plain else ():
+        for shape in self._shapes.get(_hint(body), ()) if is_plain else ():
             found = shape.match(body)
             if found is None:
                 continue
@@ -104,15 +104,13 @@ class Reader:
             for group in shape.pieces:
                 if groups[group] not in self._pieces and not self._is_canonical(groups[group]):
                     return self._read_in_full(index, body)
-            cells = shape.cells(groups)
-            if shape.quoted:
-                some = list(cells)
-                for cell in shape.quoted:
-                    some[cell] = some[cell].replace(b'"', b'""')
-                row = shape.template % (index, *some)
-            else:
-                row = shape.template % (index, *cells)
-            return shape.kind, shape.asked((*groups, None) if shape.is_followed else groups), row
+            row = shape.row.copy()
+            row[3::2] = shape.cells(groups)
+            row[1] = b"%d" % index
+            for place in shape.quoted:
+                row[place] = row[place].replace(b'"', b'""')
+            asked = shape.asked((*groups, None) if shape.is_followed else groups)
+            return shape.kind, asked, b"".join(row)
         return self._read_in_full(index, body)
 
     def _read_in_full(self, index: int, body: bytes) -> Said | None:
@@ -120,11 +118,12 @@ class Reader:
         if not is_catalogued(fields):
             return None
         kind = fields["kind"].encode("utf-8")
-        known = self._shapes.setdefault(kind, [])
-        if len(known) < _MOST_SHAPES and not _ESCAPED.search(body):
+        known = self._shapes.setdefault(_hint(body), [])
+        if self._count < _MOST_SHAPES and not _ESCAPED.search(body):
             shape = shape_of(fields)
             if shape is not None and shape.match(body):
                 known.append(shape)
+                self._count += 1
         return Said(kind, tuple(_bytes_at(fields, path) for path in ASKED), b'"%d",' % index + row_of(fields))
 
     def _is_canonical(self, piece: bytes) -> bool:
@@ -139,6 +138,12 @@ class Reader:
         if sound and len(self._pieces) < _MOST_PIECES:
             self._pieces.add(piece)
         return sound
+
+
+def _hint(body: bytes) -> bytes:
+    """Guess which shapes a body may have: by its kind, and the beginning of its agreement."""
+    at, agreement = body.find(b'"kind":"') + 8, body.find(b'"agreement":"', 0, 160)
+    return body[at : body.find(b'"', at)] + body[agreement : agreement + 17]
 
 
 def row_of(fields: Fields) -> bytes:
@@ -166,9 +171,13 @@ def shape_of(fields: Fields) -> Shape | None:
     kind = fields["kind"].encode("utf-8")
     columns = [*(path for _, path in PLAIN), *((name, "") for name in WHOLE), ("nonce",)]
     there = [path for path in columns if path in place]
-    blanks = [
-        b'"%b"' if path in place else b'"' + kind + b'"' if path == ("kind",) else b'""' for path in columns
-    ]
+    row = [b'"', b""]  # the index
+    for path in columns:
+        if path in place:
+            row += [row.pop() + b'","' if len(row) % 2 else b'","', b""]
+        else:
+            row.append((row.pop() if len(row) % 2 else b"") + b'","' + (kind if path == ("kind",) else b""))
+    row += [row.pop() + b'"\r\n' if len(row) % 2 else b'"\r\n']
     is_followed = kind in FOLLOWED
     time = place[("time",)]
     return Shape(
@@ -177,8 +186,8 @@ def shape_of(fields: Fields) -> Shape | None:
         itemgetter(*(place.get(path, -1) for path in ASKED)) if is_followed else itemgetter(time, time),
         is_followed,
         itemgetter(*(place[path] for path in there)),
-        b'"%d",' + b",".join(blanks) + b"\r\n",
-        tuple(cell for cell, path in enumerate(there) if path[-1] == ""),
+        row,
+        tuple(2 * cell + 3 for cell, path in enumerate(there) if path[-1] == ""),
         tuple(pieces),
     )
 
