@@ -234,10 +234,10 @@ class Log:
         }
 
 
-def witnessed_log() -> Log:
+def witnessed_log(stories: int = 100) -> Log:
     """A log of two whole tiles and some, often signed, at its end cosigned by two witnesses."""
     made = Log()
-    for number in range(100):
+    for number in range(stories):
         made.tell(number)
         made.sign()
     made.witnesses += [Witness("w.example/one"), Witness("w.example/two")]

@@ -155,9 +155,8 @@ def source(*names: str) -> str:
     return "\n".join(modules(*names, "bytes.js"))
 
 
-def test_where_the_browser_cannot_verify_signatures_the_page_does(
-    browser: Browser, desk: Desk, log: Log
-) -> None:
+def test_where_the_browser_cannot_verify_signatures_the_page_does(browser: Browser, desk: Desk) -> None:
+    log = witnessed_log(9)
     with browser.new_context(locale="de-DE") as context:
         context.add_init_script("delete Crypto.prototype.subtle")
         alone = Desk(desk.folder, context.new_page())
