@@ -1,7 +1,7 @@
 // All checkpoints of the kit: their form, their signatures, and who cosigned them.
 
 import { readUtf8, same } from "./bytes.js";
-import { isObject } from "./catalogue.js";
+import { isCount, isObject } from "./catalogue.js";
 import { lines } from "./lines.js";
 import { cosignedBy, isSigned, readCheckpoint, readNote } from "./note.js";
 import { span } from "./report.js";
@@ -44,7 +44,7 @@ function readLine(line) {
   const text = readUtf8(line);
   try {
     const told = JSON.parse(text ?? "");
-    const sound = isObject(told) && Number.isSafeInteger(told.size) && told.size >= 0 && typeof told.note === "string";
+    const sound = isObject(told) && isCount(told.size) && typeof told.note === "string";
     return sound && Object.keys(told).length === 2 ? told : null;
   } catch {
     return null;
@@ -92,7 +92,7 @@ export async function verifySignatures(stored, text, keys, all, verify, found, p
  * that each of them did.
  * @param {Stored[]} newestFirst @param {import("./trust.js").Trust} trust
  * @param {import("./signing.js").Verify} verify @param {import("./report.js").Findings} found
- * @returns {Promise<{size: number | null, witnesses: {name: string, cosigned: boolean, size: number | null, time: number | null}[]}>}
+ * @returns {Promise<{size: number | null, witnesses: import("./report.js").Report["witnesses"]}>}
  */
 export async function findWitnessed(newestFirst, trust, verify, found) {
   const latest = new Map();
@@ -127,7 +127,7 @@ export class Roots {
     /** @type {number[]} */ this.wrong = []; // the sizes that failed in a row
   }
 
-  /** @param {number} size @param {Uint8Array} promised @param {Uint8Array | null} root null where it is not known */
+  /** @param {number} size @param {Uint8Array} promised @param {Uint8Array | null} root null where not known */
   hold(size, promised, root) {
     if (root === null) return;
     if (same(root, promised)) {

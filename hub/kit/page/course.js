@@ -88,7 +88,8 @@ export class Course {
   #end(index, submission, entry) {
     const one = this.#opened(index, submission, entry);
     const parcel = parcelOf(entry);
-    const ended = one.intent !== null && parcel[0] !== null && one.intent.parcel.every((part, at) => part === parcel[at]);
+    const isSame = () => one.intent.parcel.every((part, at) => part === parcel[at]);
+    const ended = one.intent !== null && parcel[0] !== null && isSame();
     if (entry.reason === "stopped" && told(entry, "counts", "received") === null) {
       if (ended) one.intent = null;
       else if (!one.before) this.found.add("complete.intent_missing", String(index));
@@ -150,7 +151,8 @@ export class Course {
     if (this.before) this.found.note("note.before", String(this.before));
     const names = ["submissions", "transfers", ...COUNTS];
     const counts = [...this.sums].sort(([one], [other]) => (one < other ? -1 : 1));
-    return Object.fromEntries(counts.map(([agreement, sums]) => [agreement, Object.fromEntries(names.map((name, at) => [name, sums[at]]))]));
+    const named = (sums) => Object.fromEntries(names.map((name, at) => [name, sums[at]]));
+    return Object.fromEntries(counts.map(([agreement, sums]) => [agreement, named(sums)]));
   }
 
   #late(time, finding, note, at) {
@@ -159,7 +161,7 @@ export class Course {
   }
 }
 
-/** Says whether an entry is older than what may still be open at the end. @param {string} time @param {string} newest */
+/** Whether an entry is older than what may still be open at the end. @param {string} time @param {string} newest */
 export function isLate(time, newest) {
   return between(time, newest) > PATIENCE;
 }

@@ -66,7 +66,8 @@ function clipped(text, most) {
 }
 
 function box(state, x, y, width, height, name, small) {
-  const outline = `M${x + 6} ${y}h${width - 12}q6 0 6 6v${height - 12}q0 6 -6 6h${12 - width}q-6 0 -6 -6v${12 - height}q0 -6 6 -6z`;
+  const [across, down] = [width - 12, height - 12];
+  const outline = `M${x + 6} ${y}h${across}q6 0 6 6v${down}q0 6 -6 6h${-across}q-6 0 -6 -6v${-down}q0 -6 6 -6z`;
   return svg(
     "g",
     { class: state },
@@ -78,7 +79,8 @@ function box(state, x, y, width, height, name, small) {
 }
 
 function badge(state, x, y, name) {
-  return svg("g", { class: state }, ...seal(state, x - 60, y), svg("text", { class: "name", x: `${x - 38}`, y: `${y + 5}` }, name));
+  const text = svg("text", { class: "name", x: `${x - 38}`, y: `${y + 5}` }, name);
+  return svg("g", { class: state }, ...seal(state, x - 60, y), text);
 }
 
 function seal(state, x, y) {

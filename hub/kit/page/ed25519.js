@@ -72,5 +72,5 @@ export function verifyEd25519(key, signature, message) {
   if (!from || !holder || s >= ORDER) return false;
   const k = little(sha512(concat(r, key, message))) % ORDER;
   const [left, right] = [times(s, BASE), plus(from, times(k, holder))];
-  return modulo(left[0] * right[2] - right[0] * left[2]) === 0n && modulo(left[1] * right[2] - right[1] * left[2]) === 0n;
+  return [0, 1].every((axis) => modulo(left[axis] * right[2] - right[axis] * left[2]) === 0n);
 }

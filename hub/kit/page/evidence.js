@@ -42,7 +42,7 @@ export async function readKept(kept, origin, trust, verify, found) {
   return [...promises, ...trust.kept.map((one) => named(one, "trust file", "Vertrauensdatei"))];
 }
 
-/** @param {{size: bigint, root: Uint8Array}} promised @param {string} name @param {string} deutsch @returns {Promised} */
+/** @returns {Promised} */
 function named({ size, root }, name, deutsch) {
   return { size, root, place: `${name}, size ${size}`, platz: `${deutsch}, Größe ${size}` };
 }
@@ -79,8 +79,9 @@ function claimed(claims) {
   const names = isObject(claims.events) ? Object.keys(claims.events) : [];
   if (names.length !== 1 || !names[0].startsWith(EVENT)) return null;
   const log = claims.events[names[0]]?.log;
-  if (!isObject(log) || !(Number.isInteger(log.index) && log.index >= 0) || typeof claims.txn !== "string") return null;
-  if (typeof log.leaf_hash !== "string" || !LEAF.test(log.leaf_hash) || typeof log.checkpoint !== "string") return null;
+  if (!isObject(log) || !Number.isInteger(log.index) || log.index < 0) return null;
+  if (![claims.txn, log.leaf_hash, log.checkpoint].every((text) => typeof text === "string")) return null;
+  if (!LEAF.test(log.leaf_hash)) return null;
   return { index: log.index, leaf: fromHex(log.leaf_hash), submission: claims.txn, checkpoint: log.checkpoint };
 }
 

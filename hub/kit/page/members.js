@@ -3,7 +3,9 @@
 import { readUtf8 } from "./bytes.js";
 import { Archive, Unreadable, openArchive } from "./zip.js";
 
-const NEEDED = ["manifest.json", "checkpoint", "checkpoints.jsonl", "entries.tsv", "retention.tsv", "tables/entries.csv"];
+const NEEDED = [
+  ...["manifest.json", "checkpoint", "checkpoints.jsonl", "entries.tsv", "retention.tsv", "tables/entries.csv"],
+];
 const OTHERS = ["README.txt", "pruefen.py", "pruefen.html", "tables/entries.parquet"];
 const KNOWN = new Set([...NEEDED, ...OTHERS]);
 const SHORT = new Set(["manifest.json", "checkpoint"]);
@@ -123,7 +125,8 @@ function fault(member, count) {
 /** A hostile name, so that it can be shown: in ASCII, with what is none escaped. */
 function spelled(name) {
   const short = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
-  return [...name].map((sign) => short[sign] ?? (/[ -~]/.test(sign) ? sign : escaped(sign.codePointAt(0)))).join("");
+  const plain = (sign) => (/[ -~]/.test(sign) ? sign : escaped(sign.codePointAt(0)));
+  return [...name].map((sign) => short[sign] ?? plain(sign)).join("");
 }
 
 function escaped(point) {

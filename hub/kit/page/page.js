@@ -124,7 +124,9 @@ async function run() {
       signal: mine.signal,
     });
     const { report, bodies } = found;
-    outcome = { report, beside: { kit: chosen.kit[0].name, sha256: await digest(chosen.kit[0]), seconds: (performance.now() - began) / 1000, bodies } };
+    const seconds = (performance.now() - began) / 1000;
+    const beside = { kit: chosen.kit[0].name, sha256: await digest(chosen.kit[0]), seconds, bodies };
+    outcome = { report, beside };
   } catch (error) {
     if (mine.signal.aborted) return;
     const changed = error instanceof DOMException && error.name === "NotReadableError";
@@ -140,8 +142,12 @@ async function run() {
 const MOST_BROUGHT = 1 << 20; // bytes of a trust file, a receipt, a checkpoint
 
 function brought(files) {
-  const read = async (file) => ({ name: file.name, bytes: new Uint8Array(await file.slice(0, MOST_BROUGHT).arrayBuffer()) });
-  return Promise.all(files.map(read));
+  return Promise.all(
+    files.map(async (file) => {
+      const bytes = new Uint8Array(await file.slice(0, MOST_BROUGHT).arrayBuffer());
+      return { name: file.name, bytes };
+    }),
+  );
 }
 
 const MOST_DIGESTED = 512 << 20; // WebCrypto takes only whole messages

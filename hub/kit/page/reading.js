@@ -30,7 +30,8 @@ import { HASH } from "./tiles.js";
 export async function readEntries(kit, { first, last }, wanted, found, pause) {
   const count = last - first + 1;
   const leaves = { first, hashes: new Uint8Array(HASH * count), read: new Uint8Array(count) };
-  const reading = { leaves, read: 0, erased: 0, runs: [], explained: [], bodies: new Map(), course: new Course(first, found) };
+  const course = new Course(first, found);
+  const reading = { leaves, read: 0, erased: 0, runs: [], explained: [], bodies: new Map(), course };
   const order = new Order(first, last, found);
   const table = new TableCheck(kit, found);
   await table.begin(first);

@@ -6,7 +6,10 @@ import { drawing } from "./drawing.js";
 import { number, spoken, word } from "./words.js";
 
 /** @typedef {import("./report.js").Report} Report */
-/** What is shown beside the report. @typedef {{kit: string, sha256: string, seconds: number, bodies: Map<number, string | null>}} Beside */
+/**
+ * What is shown beside the report.
+ * @typedef {{kit: string, sha256: string, seconds: number, bodies: Map<number, string>}} Beside
+ */
 
 /** @param {Report} report @returns {{state: "good" | "bad" | "open", title: string, why: string}} */
 export function verdict(report) {

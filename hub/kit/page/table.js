@@ -104,7 +104,8 @@ export class TableCheck {
   /** Passes over the line of an entry, if it has one: up to the line end behind an even number of quotes. */
   async #passOver(index) {
     const start = utf8(`"${index}",`);
-    if (!(await this.#there(start.length)) || !start.every((byte, at) => this.buffer[this.at + at] === byte)) return;
+    const stands = await this.#there(start.length);
+    if (!stands || !start.every((byte, at) => this.buffer[this.at + at] === byte)) return;
     let isQuoted = false;
     for (let size = 0; await this.#there(size + 2); size++) {
       const byte = this.buffer[this.at + size];

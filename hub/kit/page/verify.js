@@ -97,7 +97,8 @@ class Verification {
     this.#judgeWitnesses(head, witnessed, watch, reading);
     this.#note(head, signatures, keys);
     const told = {
-      ...{ origin: head.origin, size: Number(head.size), first: head.first, last: head.last, root: root ? hex(root) : "" },
+      ...{ origin: head.origin, size: Number(head.size), first: head.first, last: head.last },
+      root: root ? hex(root) : "",
       ...{ entries: reading.read, erased: reading.erased, counts, receipts: judged, sample },
       ...{ witnesses: witnessed.witnesses, signatures, brought: promises.length },
     };
@@ -118,7 +119,8 @@ class Verification {
     const read = [];
     for (const [at, brought] of this.task.receipts.entries()) {
       const number = String(at + 1);
-      const { claim, promised, flaw } = await readReceipt(brought, at + 1, head.origin, this.trust, this.task.verify);
+      const told = await readReceipt(brought, at + 1, head.origin, this.trust, this.task.verify);
+      const { claim, promised, flaw } = told;
       if (flaw) this.found.add(flaw, number);
       if (promised) promises.push(promised);
       read.push({ file: brought.name, number, claim, holds: flaw === null });
@@ -138,8 +140,9 @@ class Verification {
     const size = Number(head.size);
     const levels = await readTiles(this.kit, size, found, this.pause("tiles", 0.6, 0.7));
     if (levels === null) return { root: null, leaf: () => null };
-    const sizes = new Set([size, ...stored.map((one) => one?.size ?? 0), ...promises.map((one) => Number(one.size))]);
-    const roots = await growTree(levels, size, reading.leaves, head.root, sizes, found, this.pause("tiles", 0.7, 0.9));
+    const known = [...stored.filter(Boolean), ...promises].map((one) => Number(one.size));
+    const pause = this.pause("tiles", 0.7, 0.9);
+    const roots = await growTree(levels, size, reading.leaves, head.root, new Set([size, ...known]), found, pause);
     const held = new Roots(found);
     for (const one of stored) if (one) held.hold(one.size, one.root, roots.get(one.size) ?? null);
     if (head.root) held.hold(size, head.root, roots.get(size) ?? null);
@@ -182,7 +185,8 @@ class Verification {
     const flaw = () => {
       if (index >= size) return "receipt.missing";
       if (!believed || !same(believed, claim.leaf)) return "receipt.leaf";
-      return bodies.has(index) && fieldOf(bodies.get(index), "submission") !== claim.submission && "receipt.submission";
+      const isRead = bodies.has(index);
+      return isRead && fieldOf(bodies.get(index), "submission") !== claim.submission && "receipt.submission";
     };
     const code = flaw();
     if (code) this.found.add(code, number);

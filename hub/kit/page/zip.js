@@ -111,7 +111,8 @@ export class Archive {
     const nameAt = member.at + 30;
     const start = nameAt + head.getUint16(26, true) + head.getUint16(28, true);
     const name = await view(this.file, nameAt, head.getUint16(26, true));
-    if (name === null || nameOf(name, head.getUint16(6, true)) !== member.name || start + member.packed > this.file.size) {
+    const isHere = name !== null && nameOf(name, head.getUint16(6, true)) === member.name;
+    if (!isHere || start + member.packed > this.file.size) {
       throw new Unreadable(member.name);
     }
     return this.file.slice(start, start + member.packed);
@@ -144,9 +145,10 @@ export async function openArchive(file) {
 
 /** @param {DataView} directory @returns {Member} */
 function member(directory, at, nameBytes, extraBytes) {
+  const flags = directory.getUint16(at + 8, true);
   const found = {
-    name: nameOf(new DataView(directory.buffer, directory.byteOffset + at + 46, nameBytes), directory.getUint16(at + 8, true)),
-    flags: directory.getUint16(at + 8, true),
+    name: nameOf(new DataView(directory.buffer, directory.byteOffset + at + 46, nameBytes), flags),
+    flags,
     method: directory.getUint16(at + 10, true),
     crc: directory.getUint32(at + 16, true),
     packed: directory.getUint32(at + 20, true),
