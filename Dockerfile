@@ -20,7 +20,7 @@ FROM python:3.11-slim-bookworm
 # Whoever runs the hub owns nothing of its program. Fresh volumes take these folders' owner and mode.
 RUN groupadd --gid 10001 hub \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin hub \
- && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/hub /var/lib/hub-keys
+ && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/hub /var/lib/hub-keys /var/lib/hub-journal
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/hub /opt/hub
 ENV PATH=/opt/venv/bin:$PATH LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -26,15 +26,30 @@ SELECT to_jsonb(s) AS submission,
 FROM hub.submission s WHERE s.id = ANY(%s) ORDER BY s.id
 """
 
+_NOTES: Final = "SELECT size, root, note FROM ledger.checkpoint WHERE size > %s ORDER BY size LIMIT %s"
+_ENTRIES: Final = """
+SELECT body, leaf_hash, kind, submission, recorded_at::text FROM ledger.entry
+WHERE index >= %s AND index < (
+    SELECT max(size) FROM (SELECT size FROM ledger.checkpoint WHERE size > %s ORDER BY size LIMIT %s) AS c
+) ORDER BY index
+"""
+
 
 def withdrawals(connection: Connection, since: int) -> Iterator[dict[str, Any]]:
-    """Name consents that were withdrawn after a change number: collector, MAC of the reference, when."""
+    """Name consents withdrawn after a change number: collector, MAC of the reference, when.
+
+    From a negative number on also those that were deleted since; of them it is not known when.
+    """
     rows = connection.execute(
         """
-        SELECT collector, encode(reference_mac, 'hex'), withdrawn_at::text FROM hub.consent
-        WHERE change > %s AND withdrawn_at IS NOT NULL ORDER BY change
+        SELECT collector, encode(reference_mac, 'hex'), at::text FROM (
+            SELECT collector, reference_mac, withdrawn_at AS at, change FROM hub.consent
+            WHERE change > %(since)s AND withdrawn_at IS NOT NULL
+            UNION ALL SELECT collector, reference_mac, clock_timestamp(), 0 FROM hub.ended_consent
+            WHERE %(since)s < 0
+        ) AS withdrawn ORDER BY change
         """,
-        [since],
+        {"since": since},
     )
     for collector, reference, at in rows:
         yield {"collector": collector, "reference": reference, "at": at}
@@ -50,19 +65,13 @@ def of(connection: Connection, submissions: Sequence[str]) -> list[dict[str, Any
 
 def news(connection: Connection, size: int) -> tuple[dict[str, Any], Floor] | None:
     """Read what the log has beyond ``size``: entries, checkpoints, and what came to rest in them."""
-    notes = connection.execute(
-        "SELECT size, root, note FROM ledger.checkpoint WHERE size > %s ORDER BY size LIMIT %s",
-        [size, AT_ONCE],
-    ).fetchall()
+    with connection.pipeline():  # one round trip: this is done after every append
+        newest = connection.execute(_NOTES, [size, AT_ONCE], prepare=True)
+        beyond = connection.execute(_ENTRIES, [size, size, AT_ONCE], prepare=True)
+    notes = newest.fetchall()
     if not notes:
         return None
-    rows = connection.execute(
-        """
-        SELECT body, leaf_hash, kind, submission, recorded_at::text FROM ledger.entry
-        WHERE index >= %s AND index < %s ORDER BY index
-        """,
-        [size, notes[-1][0]],
-    ).fetchall()
+    rows = beyond.fetchall()[: notes[-1][0] - size]
     entries = [
         [body.decode() if body is not None else None, leaf.hex(), kind, submission, at]
         for body, leaf, kind, submission, at in rows

@@ -29,7 +29,7 @@ from hub.database.models import JournalBegun, LedgerCheckpoint
 from hub.database.session import afterwards, raw
 from hub.errors import Corrupt, HubError, Transient
 from hub.ledger.checkpoint import open_checkpoint
-from hub.ledger.journal import Pen, away
+from hub.ledger.journal import Journal, Pen, away
 from hub.ledger.turn import Floor, closed
 from hub.office import Office
 
@@ -153,6 +153,35 @@ def remember_all(office: Office) -> None:
         with office.journal.held() as pen:
             _remember(pen, "withdrawn", pictures.withdrawals(connection, -1))
             _remember(pen, "sent", pictures.of(connection, pictures.all_sent(connection)))
+
+
+def renew(office: Office) -> None:
+    """Write the journal anew from what the database still has, after bodies or row MACs were deleted there.
+
+    Until the new one stands whole under its name the old one counts. No backup from before can be put back
+    with it beyond what was deleted on purpose.
+
+    Raises:
+        Transient: ``hub.closed``, ``journal.away``, ``disk.full``, ``disk.write``.
+    """
+    if not office.journal.exists():
+        return
+    if (flaw := look(office).flaw) is not None:
+        raise flaw
+    fresh = Journal(office.journal.folder, office.ring, f"{office.journal.path.name}.new")
+    with office.journal.held() as old:
+        disk.discard(fresh.path)
+        fresh.begin()
+        with office.database.transaction() as session, fresh.held() as pen:
+            connection = raw(session)
+            while pen.tip.size < old.tip.size and (news := pictures.news(connection, pen.tip.size)):
+                pen.write("log", news[0], floor=news[1])
+            _remember(pen, "withdrawn", pictures.withdrawals(connection, -1))
+            _remember(pen, "sent", pictures.of(connection, pictures.all_sent(connection)))
+        disk.publish(fresh.path, office.journal.path)
+    for kept in (office.journal.folder / "delivered").glob("*.sealed"):
+        if not (office.delivered / kept.name).exists():
+            disk.discard(kept)
 
 
 def before_sending(session: Session, office: Office, submission: str, sealed: Path, wrapped: bytes) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import intake, lease, lots, readings, registry, settlement
+from hub import intake, lease, logbook, lots, readings, registry, settlement
 from hub.case import now, open_case
 from hub.database.models import LedgerEntry, Parcel, Submission, SubmissionHistory
 from hub.errors import Corrupt, HubError, Transient
@@ -41,6 +41,7 @@ def reconcile(office: Office, unsettled_after: timedelta = UNSETTLED_AFTER) -> R
     Readings of the log whose window is over are told by the log. An abandoned lease needs no repair: whoever
     takes the submission next takes it over.
     """
+    logbook.probe(office)  # a log that cannot be written is told, also where nothing is handed in
     intake.sweep(office)
     readings.close(office)
     woken = lots.waiting(office, UNNOTICED_AFTER)

@@ -158,11 +158,9 @@ class Journal:
         Raises:
             Transient: ``disk.full``, ``disk.write``, ``disk.read``.
         """
-        with disk_errors(self.path):
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        handle = self._locked()
         try:
             with disk_errors(self.path):
-                fcntl.flock(handle, fcntl.LOCK_EX)
                 size = os.fstat(handle).st_size
                 whole = _whole(handle, size)
                 if whole < size:
@@ -170,6 +168,16 @@ class Journal:
             yield Pen(handle, self.path, self._sealer, self._tip(handle))
         finally:
             os.close(handle)  # lets go of the lock as well
+
+    def _locked(self) -> int:
+        """Open and lock the file that bears the name now: whoever held it before may have renewed it."""
+        while True:
+            with disk_errors(self.path):
+                handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(handle), self.path.stat()):
+                    return handle
+                os.close(handle)
 
     def records(self) -> Iterator[Record]:
         """Read everything, opened and proved record by record; a half-written last line is passed over.

@@ -53,20 +53,32 @@ class Run:
         return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
 
 
-def start(home: Path, arguments: list[str], folder: Path, mode: Mode = "trace", at: int = 0) -> Run:
-    """Start ``hub ARGUMENTS`` on a HUB_HOME, with a tracer on its data folder."""
+def start(
+    home: Path,
+    arguments: list[str],
+    folder: Path,
+    mode: Mode = "trace",
+    at: int = 0,
+    *,
+    journal: bool = False,
+) -> Run:
+    """Start ``hub ARGUMENTS`` on a HUB_HOME, with a tracer on its data folder, and on its journal."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     log, output = folder / "trace.json", folder / "output.txt"
-    process = context.Process(target=_run, args=(str(home), arguments, mode, at, str(log), str(output)))
+    process = context.Process(
+        target=_run, args=(str(home), arguments, mode, at, str(log), str(output)), kwargs={"journal": journal}
+    )
     process.start()
     return Run(process, log, output)
 
 
-def _run(home: str, arguments: list[str], mode: Mode, at: int, log: str, output: str) -> None:
+def _run(
+    home: str, arguments: list[str], mode: Mode, at: int, log: str, output: str, *, journal: bool
+) -> None:
     os.environ.update({"HUB_HOME": home, "HUB_PART_ROWS": "60"})
     os.setpgid(0, 0)
-    tracer = Tracer(Path(home) / "data", mode, at, Path(log))
+    tracer = Tracer(Path(home) / "data", mode, at, Path(log), Path(f"{home}-journal") if journal else None)
     tracer.install()
     from hub.cli import main  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import psycopg
 
-Mode = Literal["trace", "before", "after", "failed", "paused"]
+Mode = Literal["trace", "before", "after", "failed", "refused", "paused"]
 
 FILE_CALLS = (
     "open",
@@ -51,11 +51,13 @@ class Tracer:
     """Counts the points of one process; at point ``at`` it does what ``mode`` says.
 
     ``before`` and ``after`` kill the process with SIGKILL around the write; ``failed`` lets the write happen
-    and then says that it failed (failed but persisted); ``paused`` stops the process (SIGSTOP) before it.
+    and then says that it failed (failed but persisted), ``refused`` says so without it; ``paused`` stops the
+    process (SIGSTOP) before it.
     """
 
-    def __init__(self, watched: Path, mode: Mode, at: int, log: Path) -> None:
+    def __init__(self, watched: Path, mode: Mode, at: int, log: Path, journal: Path | None = None) -> None:
         self.watched = os.path.realpath(watched)
+        self.places = [self.watched, *([os.path.realpath(journal)] if journal else [])]
         self.mode = mode
         self.at = at
         self.points: list[str] = []
@@ -82,6 +84,8 @@ class Tracer:
             self._die()
         if here and self.mode == "paused":
             os.kill(os.getpid(), signal.SIGSTOP)
+        if here and self.mode == "refused":
+            raise failure()
         self._inside += 1
         try:
             result = write()
@@ -142,7 +146,8 @@ class Tracer:
         return os.path.join(folder, os.fsdecode(target))
 
     def _within(self, path: str) -> bool:
-        return os.path.realpath(path).startswith(self.watched + os.sep)
+        found = os.path.realpath(path)
+        return any(found.startswith(place + os.sep) for place in self.places)
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if self._inside or (event != "open" and event not in AUDITED):

@@ -27,7 +27,7 @@ from hub.settings import Settings
 from tests.integration.desk import carried, hand_in, open_desk, states
 
 WRITERS = 8
-ENTRIES = int(os.environ.get("HUB_TEST_ENTRIES", "2400"))
+ENTRIES = int(os.environ.get("HUB_TEST_ENTRIES", "1600"))
 BATCHES = (1, 1, 1, 2, 5, 20)
 WRITER = Actor(role="hub", id="writer")
 
@@ -197,6 +197,19 @@ def test_a_half_written_record_of_the_journal_is_taken_away(office: Office) -> N
     write(office, "torn", 0, 1)
     assert office.journal.tip().number == tip.number + 1
     _journal_is_whole(office)
+
+
+def test_a_journal_written_anew_knows_what_the_database_knows_and_no_more(office: Office) -> None:
+    carried(office, [hand_in(office)])
+    known = office.journal.tip()
+    stale = office.journal.folder / "delivered" / "P-gone.sealed"
+    stale.write_bytes(b"of a parcel whose rows were deleted at the end of their period")
+    standing.renew(office)
+    assert office.journal.tip().floor == known.floor
+    assert not stale.exists()
+    write(office, "renewed", 0, 1)
+    _journal_is_whole(office)
+    assert [record.kind for record in office.journal.records()][-1] == "log"
 
 
 def test_a_hub_whose_journal_is_not_there_writes_nothing(office: Office) -> None:
