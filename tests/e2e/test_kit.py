@@ -15,6 +15,7 @@ from hub.runtime import open_office
 from hub.settings import Settings
 from schemas.samples import sample
 from tests.e2e.hub import Hub, agreement
+from tests.e2e.kit_desk import Case, agreed, at_desk
 from tests.integration.kits import changed, flip
 
 
@@ -102,3 +103,11 @@ def test_a_period_without_entries_is_no_kit(hub: Hub, tmp_path: Path) -> None:
     answer = hub.run("log", "export", "--to", "1999-12-31", "--out", str(tmp_path / "kit.zip"))
     assert (answer.status, answer.code) == (1, "kit.period")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.needs("chromium")
+def test_the_page_says_of_it_what_the_program_says(desk: Desk, tmp_path: Path) -> None:
+    with at_desk(tmp_path) as (beside, _):
+        told = agreed(beside, Case(desk.kit, desk.trust, sorted(desk.receipts.glob("*.jwt"))))
+    assert told["ok"]
+    assert all(one["in"] for one in told["receipts"])
