@@ -72,6 +72,7 @@ def back_up(settings: Settings, target: Path, tell: Tell, *, keys: bool = False)
         Refused: ``backup.target`` for one that exists or lies under HUB_HOME, ``hub.not_initialised``.
         Transient: ``backup.dump``, ``disk.full``, ``disk.write``.
     """
+    ring_of(settings)
     target = target.expanduser().absolute()
     if os.path.lexists(target) or target.is_relative_to(settings.root):
         raise Refused(
@@ -122,6 +123,8 @@ def restore(settings: Settings, folder: Path, tell: Tell) -> Restored:
             "the hub's database is one of your own",
             f"put {folder / DUMP} back with pg_restore, then look: hub restore show",
         )
+    if not (folder / "keys").is_dir():
+        ring_of(settings)  # says so first, where there is no hub
     manifest = _manifest(folder)
     files: dict[str, Any] = manifest["files"]
     for number, (name, told) in enumerate(files.items(), 1):
