@@ -202,7 +202,7 @@ class Checking:
             receipt.fail(found, "receipt.missing")
         elif walk.leaves_found.get(claim.entry) != claim.leaf:
             receipt.fail(found, "receipt.leaf")
-        elif claim.entry in bodies and _submission_of(bodies[claim.entry]) != claim.submission:
+        elif bodies.get(claim.entry) and _submission_of(bodies[claim.entry]) != claim.submission:
             receipt.fail(found, "receipt.submission")
         return {"file": receipt.file, "in": receipt.holds, "index": claim.entry}
 

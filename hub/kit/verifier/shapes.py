@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from operator import itemgetter, lt
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -48,7 +49,14 @@ ASKED: tuple[Path_, ...] = (
 )
 FOLLOWED = (b"submission", b"decision", b"intent", b"outcome", b"receipt")
 
-_MOST_SHAPES = 512  # what is rarer is read in full
+# What is the same in all entries about an agreement; their shapes spell it out.
+_OF_AN_AGREEMENT = (
+    *("actor", "agreement", "agreement_version", "agreement_digest", "sender", "recipient", "purpose"),
+    *("legal_basis", "columns", "key_versions", "consent_policy_digest"),
+)
+_MOST_OF_AGREEMENTS = 512  # shapes; what is rarer is read by one that leaves all this open
+_MOST_ALIKE = 8
+_MOST_SHAPES = 512  # and what is rarer still is read in full
 _MOST_PIECES = 1 << 14
 _FORMS = {
     "time": rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",
@@ -71,10 +79,9 @@ class Said(NamedTuple):
 class Shape(NamedTuple):
     """A pattern, what to take of its groups, and where pieces of JSON stand in it."""
 
-    kind: bytes
     match: Callable[[bytes], re.Match[bytes] | None]
     asked: Callable[[Any], tuple[Value, ...]]
-    is_followed: bool
+    tail: tuple[Value, ...] | None  # of kinds that are followed: nothing, and the agreement
     cells: Callable[[Any], tuple[bytes, ...]]
     row: list[bytes]  # what stands between the cells; each second place is a cell's
     quoted: tuple[int, ...]  # places in the row that hold JSON
@@ -85,8 +92,9 @@ class Reader:
     """Reads bodies; raises `NotCanonical`, and gives None for what is outside the catalogue."""
 
     def __init__(self) -> None:
-        self._shapes: dict[bytes, list[Shape]] = {}
-        self._count = 0
+        self._of_agreements: dict[bytes, list[Shape]] = {}
+        self._of_kinds: dict[bytes, list[Shape]] = {}
+        self._known = [0, 0]
         self._pieces: set[bytes] = set()
 
     def read(
@@ -96,35 +104,49 @@ class Reader:
         is_plain: bool,  # noqa: FBT001 -- a million times
     ) -> tuple[bytes, tuple[Value, ...], bytes] | None:
         """Read a body as `Said`; ``is_plain`` says that it is UTF-8 without backslash and control."""
-        for shape in self._shapes.get(_hint(body), ()) if is_plain else ():
+        at, agreement = body.find(b'"kind":"') + 8, body.find(b'"agreement":"', 0, 160)
+        kind = body[at : body.find(b'"', at)]
+        for shape in self._of_agreements.get(kind + body[agreement : agreement + 40], ()) if is_plain else ():
             found = shape.match(body)
-            if found is None:
-                continue
-            groups = found.groups()
-            for group in shape.pieces:
-                if groups[group] not in self._pieces and not self._is_canonical(groups[group]):
-                    return self._read_in_full(index, body)
-            row = shape.row.copy()
-            row[3::2] = shape.cells(groups)
-            row[1] = b"%d" % index
-            for place in shape.quoted:
-                row[place] = row[place].replace(b'"', b'""')
-            asked = shape.asked((*groups, None) if shape.is_followed else groups)
-            return shape.kind, asked, b"".join(row)
-        return self._read_in_full(index, body)
+            if found is not None:
+                break
+        else:
+            for shape in self._of_kinds.get(kind, ()) if is_plain else ():
+                found = shape.match(body)
+                if found is not None:
+                    break
+            else:
+                return self._read_in_full(index, body)
+        groups = found.groups()
+        for group in shape.pieces:
+            if groups[group] not in self._pieces and not self._is_canonical(groups[group]):
+                return self._read_in_full(index, body)
+        row = shape.row.copy()
+        row[3::2] = shape.cells(groups)
+        row[1] = b"%d" % index
+        for place in shape.quoted:
+            row[place] = row[place].replace(b'"', b'""')
+        return kind, shape.asked(groups if shape.tail is None else groups + shape.tail), b"".join(row)
 
     def _read_in_full(self, index: int, body: bytes) -> Said | None:
         fields = read_canonical(body)
         if not is_catalogued(fields):
             return None
         kind = fields["kind"].encode("utf-8")
-        known = self._shapes.setdefault(_hint(body), [])
-        if self._count < _MOST_SHAPES and not _ESCAPED.search(body):
-            shape = shape_of(fields)
-            if shape is not None and shape.match(body):
-                known.append(shape)
-                self._count += 1
+        if not _ESCAPED.search(body):
+            self._learn(kind, body, fields)
         return Said(kind, tuple(_bytes_at(fields, path) for path in ASKED), b'"%d",' % index + row_of(fields))
+
+    def _learn(self, kind: bytes, body: bytes, fields: Fields) -> None:
+        """Make a shape of an entry, closer or wider, as long as there is room for it."""
+        at = body.find(b'"agreement":"', 0, 160)
+        alike = self._of_agreements.setdefault(kind + body[at : at + 40], [])
+        is_close = len(alike) < _MOST_ALIKE and self._known[0] < _MOST_OF_AGREEMENTS
+        if is_close or self._known[1] < _MOST_SHAPES:
+            shape = shape_of(fields, _OF_AN_AGREEMENT if is_close else ())
+            if shape is not None and shape.match(body):
+                (alike if is_close else self._of_kinds.setdefault(kind, [])).append(shape)
+                self._known[0 if is_close else 1] += 1
 
     def _is_canonical(self, piece: bytes) -> bool:
         if _COUNTED.fullmatch(piece):
@@ -140,18 +162,10 @@ class Reader:
         return sound
 
 
-def _hint(body: bytes) -> bytes:
-    """Guess which shapes a body may have: by its kind, and the beginning of its agreement."""
-    at, agreement = body.find(b'"kind":"') + 8, body.find(b'"agreement":"', 0, 160)
-    return body[at : body.find(b'"', at)] + body[agreement : agreement + 17]
-
-
 def row_of(fields: Fields) -> bytes:
     """Write an entry's row of the table, without its index: RFC 4180, every cell quoted."""
-    cells = [_bytes_at(fields, path) or b"" for _, path in PLAIN]
-    cells += [canonical_json(fields[name]).encode("utf-8") if name in fields else b"" for name in WHOLE]
-    cells.append(fields["nonce"].encode("utf-8"))
-    return b",".join(b'"' + cell.replace(b'"', b'""') + b'"' for cell in cells) + b"\r\n"
+    columns = [*(path for _, path in PLAIN), *((name, "") for name in WHOLE), ("nonce",)]
+    return b",".join(b'"' + _cell_at(fields, path) + b'"' for path in columns) + b"\r\n"
 
 
 def heading() -> bytes:
@@ -159,44 +173,61 @@ def heading() -> bytes:
     return ",".join(f'"{name}"' for name in COLUMNS).encode("utf-8") + b"\r\n"
 
 
-def shape_of(fields: Fields) -> Shape | None:
-    """Make the pattern of an entry's shape; None where it is of no form that a pattern could spell out."""
+def shape_of(fields: Fields, spelled_out: Sequence[str] = ()) -> Shape | None:
+    """Make the pattern of an entry's shape, some of its fields with their values.
+
+    None where it is of no form that a pattern could tell.
+    """
     groups: list[Path_] = []
     pieces: list[int] = []
-    parts = [_spelled(name, fields[name], groups, pieces) for name in sorted(fields)]
+    parts = [_spelled(name, fields[name], groups, pieces, spelled_out) for name in sorted(fields)]
     if None in parts:
         return None
     pattern = rb"\{" + b",".join(part for part in parts if part is not None) + rb"\}"
     place = {path: group for group, path in reversed(list(enumerate(groups)))}
-    kind = fields["kind"].encode("utf-8")
     columns = [*(path for _, path in PLAIN), *((name, "") for name in WHOLE), ("nonce",)]
     there = [path for path in columns if path in place]
-    row = [b'"', b""]  # the index
-    for path in columns:
-        if path in place:
-            row += [row.pop() + b'","' if len(row) % 2 else b'","', b""]
-        else:
-            row.append((row.pop() if len(row) % 2 else b"") + b'","' + (kind if path == ("kind",) else b""))
-    row += [row.pop() + b'"\r\n' if len(row) % 2 else b'"\r\n']
-    is_followed = kind in FOLLOWED
-    time = place[("time",)]
+    agreement, time = _bytes_at(fields, ("agreement",)), place[("time",)]
+    is_followed = fields["kind"].encode("utf-8") in FOLLOWED
+    asked = [-1 if path == ("agreement",) and path not in place else place.get(path, -2) for path in ASKED]
     return Shape(
-        kind,
         re.compile(pattern, re.DOTALL).fullmatch,
-        itemgetter(*(place.get(path, -1) for path in ASKED)) if is_followed else itemgetter(time, time),
-        is_followed,
+        itemgetter(*asked) if is_followed else itemgetter(time, time),
+        (None, agreement) if is_followed else None,
         itemgetter(*(place[path] for path in there)),
-        row,
+        _row_around(columns, place, fields),
         tuple(2 * cell + 3 for cell, path in enumerate(there) if path[-1] == ""),
         tuple(pieces),
     )
 
 
-def _spelled(name: str, value: object, groups: list[Path_], pieces: list[int]) -> bytes | None:
+def _row_around(columns: list[Path_], place: dict[Path_, int], fields: Fields) -> list[bytes]:
+    """Write a row with the cells left out that a pattern finds; the first one left out is the index."""
+    row, between = [b'"', b""], b'","'
+    for path in columns:
+        if path in place:
+            row += [between, b""]
+            between = b'","'
+        else:
+            between += _cell_at(fields, path) + b'","'
+    return [*row, between[:-2] + b"\r\n"]
+
+
+def _cell_at(fields: Fields, path: Path_) -> bytes:
+    if path[-1] != "":
+        cell = _bytes_at(fields, path) or b""
+    else:
+        cell = canonical_json(fields[path[0]]).encode("utf-8") if path[0] in fields else b""
+    return cell.replace(b'"', b'""')
+
+
+def _spelled(
+    name: str, value: object, groups: list[Path_], pieces: list[int], spelled_out: Sequence[str]
+) -> bytes | None:
     """Spell a field out, and note the paths of its groups; a piece of JSON has the path (name, "")."""
     key = re.escape(f'"{name}":'.encode())
-    if name == "kind":
-        return key + re.escape(f'"{value}"'.encode())
+    if name == "kind" or name in spelled_out:
+        return key + re.escape(canonical_json(value).encode("utf-8"))
     if isinstance(value, dict) and name != "reasons" and value and all(map(_is_scalar, value.values())):
         outer = name in WHOLE
         if outer:
