@@ -114,6 +114,17 @@ def grown(log: Log, size: int) -> Log:
     return longer
 
 
+def test_a_receipt_of_an_entry_whose_body_is_erased_is_in_the_log(desk: Desk) -> None:
+    log = Log()
+    log.tell(0)
+    log.add({"kind": "retention", "span": {"first": 0, "last": 5}, "counts": {"submission": 6}})
+    log.sign()
+    kit, trust = desk.lay("erased.zip", log.members(erased=range(6))), desk.lay("trust.txt", log.trust())
+    told = agreed(desk, Case(kit, trust, [desk.lay("late.jwt", log.receipt(3))]))
+    assert codes(told) == set()
+    assert [(one["in"], one["index"]) for one in told["receipts"]] == [(True, 3)]
+
+
 def test_receipts_are_told_to_be_in_the_log_or_not(desk: Desk, log: Log) -> None:
     good = log.receipt(8)
     head, body, _ = good.split(".")

@@ -185,7 +185,7 @@ class Verification {
     const flaw = () => {
       if (index >= size) return "receipt.missing";
       if (!believed || !same(believed, claim.leaf)) return "receipt.leaf";
-      const isRead = bodies.has(index);
+      const isRead = Boolean(bodies.get(index)); // an erased body says nothing
       return isRead && fieldOf(bodies.get(index), "submission") !== claim.submission && "receipt.submission";
     };
     const code = flaw();
