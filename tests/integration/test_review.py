@@ -20,6 +20,7 @@ from hub.database.session import Database, translated
 from hub.errors import Corrupt, HubError, Refused
 from hub.keys import KeyRing, create_keys
 from hub.ledger import entry
+from hub.ledger.journal import Journal
 from hub.office import Office
 from hub.roles import LOGINS, Role
 from hub.settings import Settings
@@ -32,12 +33,15 @@ class Desk:
     settings: Settings
     database: Database
     ring: KeyRing
+    journal: Journal
 
 
 @pytest.fixture
 def office(database: Database, tmp_path: Path) -> Office:
     create_keys(tmp_path / "keys")
-    return cast("Office", Desk(Settings(home=tmp_path), database, KeyRing(tmp_path / "keys")))
+    ring = KeyRing(tmp_path / "keys")
+    journal = Journal(tmp_path / "journal", ring)
+    return cast("Office", Desk(Settings(home=tmp_path), database, ring, journal))
 
 
 def public_key() -> str:
