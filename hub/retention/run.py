@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hub import logbook
+from hub import logbook, staging, standing
 from hub.case import now
 from hub.errors import Refused
 from hub.ledger.entry import Actor, Entry, Span
@@ -30,6 +31,8 @@ from schemas.retention import Record, Rule, Schedule
 
 LOCK: Final = 0x72657461696E  # "retain": one batch at a time
 ACTOR: Final = Actor(role="hub", id="retention")
+JOURNALLED: Final = frozenset({"log_bodies", "delivered_rows"})
+"""What the journal holds as well: it is written anew once these have ended."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def run(office: Office, told: Callable[[str], None] = lambda _step: None) -> Map
     for record, rule in schedule(office).items():
         told(record)
         ending, counts = _ending(office, record), Counter[str]()
+        if record in JOURNALLED:
+            _owe(office, ending, rule)
         while batch := _end(office, ending, rule):
             ending.sweep(office)
             counts.update(batch)
@@ -91,7 +96,28 @@ def run(office: Office, told: Callable[[str], None] = lambda _step: None) -> Map
         ending.sweep(office)
         if counts:
             done[record] = dict(counts)
+    _renew_journal(office)
     return done
+
+
+def _owe(office: Office, ending: Ending, rule: Rule) -> None:
+    """Note down, before anything ends, that the journal has to be written anew, whoever dies meanwhile."""
+    with office.database.transaction() as session:
+        waiting = ending.waiting(session, rule, now(session))
+    if any(waiting.values()):
+        staging.replace(_owed(office), b"")
+
+
+def _renew_journal(office: Office) -> None:
+    """End in the journal, too, what has ended here, by this run or by one that died."""
+    kept = (office.journal.folder / "delivered").glob("*.sealed")
+    if _owed(office).exists() or any(not (office.delivered / file.name).exists() for file in kept):
+        standing.renew(office)
+        staging.discard(_owed(office))
+
+
+def _owed(office: Office) -> Path:
+    return office.settings.data / "journal.owed"
 
 
 def _ending(office: Office, record: Record) -> Ending:

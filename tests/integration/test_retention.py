@@ -174,6 +174,9 @@ def test_older_proofs_receipts_and_checkpoints_verify_after_the_bodies_are_gone(
     assert told["counts"] == done["log_bodies"]
     assert retention.run(office) == {}, "once is enough"
     assert overview.of_submission(office, submission)["state"] == "acknowledged"
+    journal = json.dumps([record.content for record in office.journal.records() if record.kind == "log"])
+    nonces = {one.index: json.loads(one.body or b"{}")["nonce"] for one in entries}
+    assert [index for index, nonce in nonces.items() if nonce not in journal] == gone, "ended there too"
 
 
 def test_an_erased_entry_is_shown_as_erased_with_its_proof(office: Office) -> None:
@@ -307,6 +310,7 @@ def test_macs_of_delivered_rows_end_their_files_after_a_grace(office: Office) ->
     assert not file.exists()
     fresh = carried(office)
     assert overview.of_submission(office, fresh)["rows"]["delivered"] == 5
+    assert not (office.journal.folder / "delivered" / file.name).exists()
     (kept,) = office.delivered.glob(f"P-{fresh}-*.sealed")
     os.utime(kept, (before, before))
     retention.run(office)
