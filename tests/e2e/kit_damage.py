@@ -123,6 +123,11 @@ def spoil_checkpoint(members: Members) -> None:
     members["checkpoint"] = members["checkpoint"].replace(b"\n601\n", b"\n0601\n")
 
 
+def promise_the_world(members: Members) -> None:
+    members["checkpoint"] = members["checkpoint"].replace(b"\n601\n", b"\n1000000000000000\n")
+    members["manifest.json"] = members["manifest.json"].replace(b"601", b"1000000000000000")
+
+
 def unsign_checkpoint(members: Members) -> None:
     text, below = members["checkpoint"].decode().split("\n\n")
     own, *others = below.splitlines(keepends=True)
@@ -184,6 +189,7 @@ DAMAGE: dict[Callable[[Members], None], set[str]] = {
     lengthen_table: {"kit.table"},
     contradict_manifest: {"kit.manifest"},
     spoil_manifest: {"kit.manifest"},
+    promise_the_world: {"checkpoint.signature", "node.missing", "witness.signature"},
     spoil_checkpoint: {"checkpoint.malformed"},
     unsign_checkpoint: {"checkpoint.signature"},
     uncosign: {"witness.signature", "trust.quorum"},

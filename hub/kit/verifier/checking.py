@@ -25,7 +25,7 @@ from hub.kit.verifier.members import Kit, tile_name
 from hub.kit.verifier.notes import Key, signed_by
 from hub.kit.verifier.retained import Explanation, hold_erased, read_outside
 from hub.kit.verifier.table_check import TableCheck
-from hub.kit.verifier.tree import tiles_of
+from hub.kit.verifier.tree import is_beyond, tiles_of
 from hub.kit.verifier.trust import Trust, read_trust
 from hub.kit.verifier.walk import Signatures, Walk
 from hub.kit.verifier.words import Findings, span
@@ -85,7 +85,8 @@ class Checking:
         if not self._kit.is_open:
             return
         self._head = head = read_head(self._kit, found)
-        self._kit.refuse_other_tiles({tile_name(*tile) for tile in tiles_of(head.size)})
+        if not is_beyond(head.size, len(self._kit.usable)):
+            self._kit.refuse_other_tiles({tile_name(*tile) for tile in tiles_of(head.size)})
         keys = self._believe(trust)
         promises = read_kept(list(self._brought.kept), head.origin, trust, found)
         receipts = [Receipt(number, name) for number, (name, _) in enumerate(self._brought.receipts, 1)]

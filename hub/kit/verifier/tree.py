@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple, Optional
 from hub.kit.verifier.words import Findings, span
 
 TILE_WIDTH = 256
+MOST_MISSING = 1000  # tiles that are missing for each member that is there
 _HEIGHT = 8
 _HASH = 32
 EMPTY_ROOT = sha256().digest()
@@ -154,6 +155,11 @@ class Tree:
                 content = None
             self._open[level] = (number, content)
         return self._open[level][1]
+
+
+def is_beyond(size: int, members: int) -> bool:
+    """Tell whether next to nothing of a tree so large is among so many members: nobody counts to its end."""
+    return size > TILE_WIDTH * MOST_MISSING * (members + 1)
 
 
 def tiles_of(size: int) -> Iterator[tuple[int, int, int]]:

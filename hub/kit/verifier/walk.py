@@ -11,7 +11,7 @@ from hub.kit.verifier.evidence import Promise
 from hub.kit.verifier.head import Head
 from hub.kit.verifier.members import Kit, tile_name
 from hub.kit.verifier.notes import Key, signed_by
-from hub.kit.verifier.tree import TILE_WIDTH, Leaves, Tree
+from hub.kit.verifier.tree import TILE_WIDTH, Leaves, Tree, is_beyond
 from hub.kit.verifier.words import Findings, span
 
 
@@ -44,6 +44,7 @@ class Walk:
 
     def __init__(self, kit: Kit, head: Head, found: Findings, signatures: Signatures) -> None:
         self._head, self._found, self.signatures = head, found, signatures
+        self._is_beyond = is_beyond(head.size, len(kit.usable))
         self._tree = Tree(head.size, head.root, lambda *tile: kit.bytes_of(tile_name(*tile)), found)
         self._stored = stored_checkpoints(kit, head.origin, found)
         self._next = next(self._stored, None)
@@ -61,6 +62,13 @@ class Walk:
     def go(self, runs: Iterator[tuple[int, Leaves]], tell: Any) -> None:
         """Walk from the first leaf to the last."""
         size, own = self._head.size, OwnLeaves(runs)
+        if self._is_beyond:
+            own.finish()
+            self._found.add("node.missing", span(0, size))
+            for one in (self._next, *self._stored):
+                if one is not None:
+                    self._pass(one)
+            return
         self._compare(0)
         wanted = sorted(self.leaves_wanted, reverse=True)
         for base in range(0, size, TILE_WIDTH):
