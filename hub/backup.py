@@ -205,9 +205,7 @@ def _run(program: str, url: URL, *arguments: str, load: bool = False) -> None:
         code = "restore.load" if load else "backup.dump"
         # What the programs say may quote a row, so only the last program's name and status go on.
         message = f"expected {program} to end well, it ended with status {answer.returncode}"
-        raise Transient(
-            code, message, "is there room on the disk? is the server of version 16 to 18?"
-        )
+        raise Transient(code, message, "is there room on the disk? is the server of version 16 to 18?")
 
 
 @contextmanager
