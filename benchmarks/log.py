@@ -35,6 +35,7 @@ from hub.runtime import initialise, open_office
 from hub.settings import Settings
 
 GOALS = {"tree_to_sha256": ("at most", 3.0), "kit_to_sha256": ("at most", 20.0)}
+HERE = Path(__file__).parent
 BATCHES = (1, 10, 100, 1_000, 10_000)
 _FILL = 1_000  # entries in each append that makes the log
 _COMMITS, _MOST = 100, 20_000  # of a batch size, in each run: so many commits, and no more entries
@@ -173,7 +174,7 @@ def _pymerkle(folder: Path, python: Path, root: str) -> float:
 
 def _told(*command: object, root: str | None) -> float:
     """Run a job on a single core; it tells its own seconds, and the root that it came to."""
-    done = subprocess.run(_alone(*command), capture_output=True, check=False, text=True)
+    done = subprocess.run(_alone(*command), capture_output=True, check=False, text=True, cwd=HERE.parent)
     if done.returncode:
         raise Refused("bench.run", done.stderr.strip()[-200:], "run that job by itself to see more")
     told = json.loads(done.stdout)
