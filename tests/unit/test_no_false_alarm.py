@@ -31,7 +31,7 @@ PARTS = 10
 KEPT = ("retention", "restore", "key", "agreement")
 KEY, RECEIPTS = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
 WITNESSES = [Witness(f"w.example/{n}", Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)) for n in (3, 4)]
-SIZES = [*[*range(1, 24)] * 4, *range(24, 120, 12), 127, 128, 129, 254, 255, 256, 257, 511, 513]
+SIZES = [*[*range(1, 24)] * 8, *range(24, 120, 12), 127, 128, 129, 254, 255, 256, 257, 511, 513]
 STORIES = {seed: [canonical(entry) for entry in entries(max(SIZES), seed)] for seed in range(8)}
 HUB = Actor(role="hub", id="retention")
 
@@ -72,7 +72,7 @@ def varied(number: int) -> Variation:
     log = made_kits.Log()
     log.key, log.receipt_key = KEY, RECEIPTS
     log.witnesses = WITNESSES[: chance.choice([0, 0, 1, 2])]
-    size, at_once = chance.choice(SIZES), chance.choice([1, 3, 4, 7, 9, 30, 1000])
+    size, at_once = chance.choice(SIZES), chance.choice([1, 4, 7, 12, 30, 1000])
     bodies = whole(STORIES[number % len(STORIES)], size)
     erased: set[int] = set()
     for begin in range(0, len(bodies), at_once):
