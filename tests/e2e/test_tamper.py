@@ -10,6 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from benchmarks import synthetic_log
+from hub.ledger import store
+from hub.runtime import open_office
 from schemas.samples import sample
 from tests.e2e.hub import Hub, agreement
 
@@ -68,7 +71,7 @@ def found(hub: Hub, *arguments: object) -> dict[str, set[str]]:
     findings = answer.json["findings"]
     assert answer.status == 1
     assert answer.json["ok"] is False
-    assert answer.code == findings[0]["code"]
+    assert f"{findings[0]['code']}: " in answer.stderr  # before it, a hub that is closed says so
     assert findings[0]["en"] in answer.stderr
     for finding in findings:
         numbers = re.findall("[0-9]+", finding["place"])
@@ -146,7 +149,7 @@ def test_an_entry_that_was_rewritten_with_a_fitting_hash_is_found(
         )
         places = found(hub)
         assert "entry.hash" not in places
-        assert str(at) in places["checkpoint.root"]
+        assert any(covers(place, at) for place in places["checkpoint.root"])
         assert "1" in found(hub, "--receipt", receipts[5])["receipt.leaf"]
 
 
@@ -216,9 +219,10 @@ def test_a_log_that_was_cut_and_went_on_otherwise_is_found_as_a_fork(
         size = signed_size(database, size_of(database) - 4)
         for statement in CUT:
             database.execute(statement.encode(), {"size": size})
-        hub.run("consent", "withdraw", "--collector", "kreisvolkshochschule", "--number", "x")
-        for seed in range(2):
-            assert hub.submit(sample(agreement("E2"), 3, 90 + seed)).status == 0
+        assert hub.submit(sample(agreement("E2"), 3, 90)).code == "hub.closed", "the journal knows better"
+        with open_office(hub.settings) as office, office.database.transaction() as session:
+            other = list(synthetic_log.entries(12))
+            store.append(session, office.ring.log_signer(), office.settings.origin, other)
         assert hub.run("log", "verify").status == 0
         assert found(hub, "--checkpoint", checkpoint)["log.forked"]
         places = found(hub, "--receipt", receipts[-1])
