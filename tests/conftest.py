@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 NEEDS = Path(__file__).parents[1] / "scripts" / "test-needs.txt"
 STRICT = "--no-missing-tools"
@@ -18,6 +19,10 @@ MISSING = "missing program"
 # What tests fetch for themselves from the package index, why, and where it comes from.
 FETCHED = {"pymerkle": ("another Merkle tree that ours agrees with", "a package index that pip reaches")}
 ROOTS = ("mount",)  # of use to root only
+
+
+settings.register_profile("hub", deadline=None)  # a busy machine is slow; what is told is right or wrong
+settings.load_profile("hub")
 
 
 def known_needs() -> dict[str, tuple[str, str]]:

@@ -117,6 +117,11 @@ def moved(content: bytes) -> bytes:
     return b"".join([*lines[:10], lines[12], lines[11], lines[10], *lines[13:]])
 
 
+def another_sign(note: bytes) -> bytes:
+    """Change one sign of the last signature for another of base64."""
+    return note[:-20] + (b"B" if note[-20:-19] == b"A" else b"A") + note[-19:]
+
+
 DAMAGE: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "an entry back-dated": ({ENTRIES: line(30, later)}, {("entry.hash", "30")}),
     "an entry without its LF": ({ENTRIES: lambda text: text[:-1]}, {("kit.line", "entries.tsv:700")}),
@@ -151,7 +156,7 @@ DAMAGE: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
     "a tile taken out": ({"tile/0/001": None}, {("node.missing", "256-511")}),
     "a tile too short": ({"tile/0/001": lambda hashes: hashes[:-32]}, {("node.missing", "256-511")}),
     "a tile of another tree": ({"tile/0/003": b"\0" * 8192}, {("kit.unexpected", "tile/0/003")}),
-    "the newest signature": ({"checkpoint": flip(-20)}, {("checkpoint.signature", "700")}),
+    "the newest signature": ({"checkpoint": another_sign}, {("checkpoint.signature", "700")}),
     "no checkpoint": ({"checkpoint": b"\n"}, {("checkpoint.malformed", "checkpoint")}),
     "a stored checkpoint taken for another": (
         {NOTES: line(3, lambda one: one.replace(b'{"size":28', b'{"size":27'))},
