@@ -90,12 +90,18 @@ class EmbeddedDatabase:
         self._pause = FIRST_PAUSE
         self._restarts = 0
         self._state: State = "ready"
+        self._server = postmaster.running(settings.postgres)
 
     def tick(self) -> None:
         """Have it started again where it is gone, unless another part of the hub has done so."""
         if time.monotonic() < self._next:
             return
-        if postmaster.running(self._settings.postgres) is None:
+        server = postmaster.running(self._settings.postgres)
+        if server is not None and self._server is not None and server.pid != self._server.pid:
+            self._restarts += 1
+            self._tell("database: ended, started again by who needed it first")
+            self._tell("database: ready")
+        elif server is None:
             self._state, self._restarts = "starting", self._restarts + 1
             self._tell("database: ended, starts again")
             try:
@@ -107,6 +113,8 @@ class EmbeddedDatabase:
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
                 return
             self._tell("database: ready")
+            server = postmaster.running(self._settings.postgres)
+        self._server = server or self._server
         self._state, self._pause = "ready", FIRST_PAUSE
         self._next = time.monotonic() + LOOK
 
