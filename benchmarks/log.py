@@ -2,7 +2,7 @@
 
 The tree stands beside bare SHA-256 of the same entries, each hashed by itself, and beside pymerkle; the kit,
 verified by its own ``pruefen.py``, beside the same; appends beside bare inserts of the same bytes into one
-table of the same PostgreSQL, a commit for each batch. Everything but the database runs on a single core.
+table of the same PostgreSQL, a commit for each batch. All but the database is single-threaded: one core.
 """
 
 import json
@@ -39,11 +39,6 @@ HERE = Path(__file__).parent
 BATCHES = (1, 10, 100, 1_000, 10_000)
 _FILL = 1_000  # entries in each append that makes the log
 _COMMITS, _MOST = 100, 20_000  # of a batch size, in each run: so many commits, and no more entries
-_ONE_CORE = """
-import os, sys
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 _BARE = "INSERT INTO hub.bare SELECT unnest(CAST(:bodies AS bytea[]))"
 Told = Callable[[str], None]
 Seconds = dict[str, list[float]]
@@ -173,8 +168,8 @@ def _pymerkle(folder: Path, python: Path, root: str) -> float:
 
 
 def _told(*command: object, root: str | None) -> float:
-    """Run a job on a single core; it tells its own seconds, and the root that it came to."""
-    done = subprocess.run(_alone(*command), capture_output=True, check=False, text=True, cwd=HERE.parent)
+    """Run a job; it tells its own seconds, and the root that it came to."""
+    done = subprocess.run([*map(str, command)], capture_output=True, check=False, text=True, cwd=HERE.parent)
     if done.returncode:
         raise Refused("bench.run", done.stderr.strip()[-200:], "run that job by itself to see more")
     told = json.loads(done.stdout)
@@ -189,11 +184,7 @@ def _told(*command: object, root: str | None) -> float:
 def _kit(folder: Path) -> float:
     """Verify the kit as an auditor does: the whole process, from the interpreter's start to its verdict."""
     words = ["-I", "-S", folder / "pruefen.py", "--json", "--trust", folder / "trust.txt", folder / "kit.zip"]
-    return measure.run(_alone(sys.executable, *words)).seconds
-
-
-def _alone(*command: object) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", _ONE_CORE, *map(str, command)]
+    return measure.run([sys.executable, *map(str, words)]).seconds
 
 
 def _size(office: Office) -> int:
