@@ -250,7 +250,7 @@ def test_changed_nodes_and_checkpoints_are_found(hub: Hub, submissions: list[str
         ),
         "a checkpoint's text changed": (
             (
-                "UPDATE ledger.checkpoint SET note = regexp_replace(note, '.(=\\n\\n)', 'A\\1')"
+                "UPDATE ledger.checkpoint SET note = regexp_replace(note, '\\n([0-9]+)\\n', E'\\n9\\\\1\\n')"
                 " WHERE size = (SELECT max(size) FROM ledger.checkpoint)"
             ),
             "checkpoint.signature",
