@@ -2,8 +2,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-SIDE_BY_SIDE := tests/unit tests/architecture tests/integration tests/e2e
-ALONE := tests/faults tests/dags tests/alive
+SIDE_BY_SIDE := tests/faults tests/unit tests/architecture tests/integration tests/e2e
+ALONE := tests/dags tests/alive
 STRICT := $(if $(HUB_CI),--no-missing-tools,)
 
 .DEFAULT_GOAL := help
